@@ -1,0 +1,4 @@
+#pragma once
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
