@@ -1,0 +1,38 @@
+# The README's two commands are `make demo` and `make test`; everything else serves them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+# One set of flags for tests and product, so that one build serves both (docs/decisions/0002).
+SWIFT_FLAGS := -c release -Xswiftc -enable-testing
+BIN := .build/release/martlet
+PREFIX ?= /usr/local
+
+.PHONY: demo test unit lab-test build setup preload install lint format clean bench
+
+demo: build
+	lab/demo
+
+test: build lint
+	scripts/test
+
+build: setup preload
+	swift build $(SWIFT_FLAGS) --build-tests
+
+# Installs what is missing; does nothing (and needs no network) when all is there.
+setup:
+	scripts/setup
+
+preload:
+	Preload/build
+
+install: build
+	scripts/install $(PREFIX)
+
+lint:
+	scripts/lint
+
+format:
+	scripts/lint --fix
+
+clean:
+	rm -rf .build build
