@@ -1,0 +1,18 @@
+import Glibc
+import Host
+
+/// Writing to the standard streams, whole lines at a time and without buffering, so that a reader of a pipe sees each
+/// line when it is said.
+enum Terminal {
+    static func line(_ text: String) { write(text + "\n", to: 1) }
+    static func error(_ text: String) { write(text + "\n", to: 2) }
+    static func raw(_ text: String, to descriptor: Int32) { write(text, to: descriptor) }
+
+    static let errorIsTerminal = isatty(2) == 1
+    static let outputIsTerminal = isatty(1) == 1
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        // Somebody who closed our output must not stop a migration.
+        try? FileIO.writeAll(Array(text.utf8).span.bytes, to: descriptor, name: "standard output")
+    }
+}

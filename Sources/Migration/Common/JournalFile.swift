@@ -1,0 +1,43 @@
+import Glibc
+public import Host
+import Model
+public import Plan
+
+/// A migration's journal of one role: one JSON object a line, each on disk before it counts.
+public final class JournalFile: Sendable {
+    public let path: String
+    private let file: SharedDescriptor
+
+    /// Opens or creates the journal and makes its name survive a crash.
+    public init(_ migration: MigrationID, _ role: Role) throws(SystemError) {
+        let folder = Places.durable(migration)
+        try Places.make(folder)
+        path = Places.journal(migration, role)
+        file = SharedDescriptor(
+            try OwnedDescriptor(opening: path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: 0o600))
+        try FileIO.synchronizeFolder(folder)
+    }
+
+    /// Appends a record and waits until it is on disk.
+    public func append(_ record: JournalRecord) throws(SystemError) {
+        var record = record
+        record.at = RealtimeInstant.now.nanoseconds / 1_000_000
+        let line = JSON.encode(record) + [UInt8(ascii: "\n")]
+        try FileIO.writeAll(line.span.bytes, to: file.raw, name: path)
+        guard fdatasync(file.raw) == 0 else {
+            throw SystemError(call: "fdatasync", subject: path, errno: errno)
+        }
+    }
+
+    /// Reads what is on disk. A last line without its end was never acknowledged and is left out.
+    public static func read(_ migration: MigrationID, _ role: Role) -> [JournalRecord] {
+        guard let bytes = try? FileIO.read(Places.journal(migration, role)) else { return [] }
+        let complete = bytes.lastIndex(of: UInt8(ascii: "\n")).map { bytes[..<$0] } ?? []
+        return complete.split(separator: UInt8(ascii: "\n")).compactMap { try? JSON.decode(JournalRecord.self, from: Array($0)) }
+    }
+
+    /// All migrations that this host has a journal of.
+    public static func all() -> [MigrationID] {
+        ((try? FileIO.list(Places.state)) ?? []).sorted().compactMap { MigrationID(rawValue: $0) }
+    }
+}
