@@ -1,0 +1,92 @@
+import Host
+public import Plan
+import Synchronization
+
+/// The source's loop: one event in, a few actions out, each carried out by its doer, whose end is the next event.
+///
+/// Deciding is `SourceMachine`'s; this loop knows only which doer carries out which action, and keeps the timers.
+final class SourceRunner: Sendable {
+    private let mailbox: Mailbox<SourceEvent>
+    private let doers: SourceDoers
+    private let reporter: any ProgressReporter
+    private let record: MigrationRecord
+
+    init(mailbox: Mailbox<SourceEvent>, doers: SourceDoers, reporter: any ProgressReporter, record: MigrationRecord) {
+        self.mailbox = mailbox
+        self.doers = doers
+        self.reporter = reporter
+        self.record = record
+    }
+
+    /// Runs the machine to its end.
+    func run(_ machine: consuming SourceMachine) -> Ending {
+        var timers = Timers<SourceTimer>()
+        mailbox.post(.started)
+        while true {
+            let event = mailbox.next(deadline: timers.next) ?? timers.takeExpired().map(SourceEvent.timer)
+            guard let event else { continue }
+            for action in machine.handle(event) {
+                switch action {
+                case .enter(let phase):
+                    record.enter(phase)
+                    reporter.report(.phase(phase, at: record.elapsed))
+                    Fault.reached(.source, phase)
+                case .note(let text): reporter.report(.note(text))
+                case .startTimer(let timer, let after): timers.start(timer, after)
+                case .stopTimer(let timer): timers.stop(timer)
+                case .finish(let ending):
+                    record.finish()
+                    return ending
+                default: doers.perform(action)
+                }
+            }
+            if case .received(.running(let running)) = event { record.ran(running) }
+            if case .roundFinished(let round) = event { record.add(round) }
+        }
+    }
+}
+
+/// What the result will tell, gathered while the migration runs.
+final class MigrationRecord: Sendable {
+    private struct State {
+        var timeline = PhaseTimeline()
+        var rounds: [RoundReport] = []
+        var offset = ClockOffset()
+    }
+    private let began: MonotonicInstant
+    private let state = Mutex(State())
+
+    init(began: MonotonicInstant = .now) { self.began = began }
+
+    var elapsed: Duration { began.elapsed }
+
+    func enter(_ phase: Phase) { state.withLock { $0.timeline.enter(phase, at: elapsed) } }
+    func finish() { state.withLock { $0.timeline.finish(at: elapsed) } }
+    func add(_ round: RoundReport) { state.withLock { $0.rounds.append(round) } }
+
+    func take(_ probe: ClockProbe) {
+        let received = MonotonicInstant.now.nanoseconds
+        state.withLock { $0.offset.take(probe, received: received) }
+    }
+
+    /// The destination's time of the thaw, by our clock.
+    func ran(_ running: Running) {
+        state.withLock { state in
+            let here = state.offset.atSource(running.thawedAt)
+            state.timeline.ran(at: .nanoseconds(here - began.nanoseconds))
+        }
+    }
+
+    func result(
+        _ ending: Ending, container: String, engine: String, method: Method, source: String, destination: String,
+        memory: Int, bytesSent: Int
+    ) -> MigrationResult {
+        state.withLock { state in
+            MigrationResult(
+                outcome: ending.outcome, container: container, engine: engine, method: method.rawValue, source: source,
+                destination: destination, downtimeMS: state.timeline.downtime?.milliseconds ?? 0,
+                totalMS: (state.timeline.total ?? elapsed).milliseconds, phases: state.timeline.spans,
+                rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent, error: ending.problem)
+        }
+    }
+}
