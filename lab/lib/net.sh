@@ -14,8 +14,6 @@ mac_of() {
 	printf '02:4d:4c:00:%02x:%02x\n' "$c" "$d"
 }
 
-address_of_number() { printf '10.77.0.%d\n' "$1"; }
-
 # The cable's end at the switch.
 port_of() { printf 'p-%s\n' "$1"; }
 
@@ -40,11 +38,11 @@ remove_switch() {
 	rm -f "$LAB_STATE/.mounted-netns"
 }
 
-# plug NAME PID NUMBER: cables the host whose first process is PID. Both ends
+# plug NAME PID: cables the host whose first process is PID. Both ends
 # are born where they belong; the machine's own namespace never sees them.
 plug() {
 	local name="$1" pid="$2" address port mac
-	address="$(address_of_number "$3")"
+	address="$(host_address "$name")"
 	port="$(port_of "$name")"
 	mac="$(mac_of "$address")"
 	ip -n "$LAB_NAME" link del "$port" 2>/dev/null || true
