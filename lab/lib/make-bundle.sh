@@ -7,7 +7,7 @@ die() { printf 'lab: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'lab: hint: %s\n' "$
 
 id="$1"
 shift
-program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host address='' seccomp=null
+program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host seccomp=null
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--program) read -r -a program <<<"$2"; shift 2 ;;
@@ -17,7 +17,6 @@ while [ $# -gt 0 ]; do
 	--user) user="$2"; shift 2 ;;
 	--cwd) cwd="$2"; shift 2 ;;
 	--network) network="$2"; shift 2 ;;
-	--ip) network=own address="$2"; shift 2 ;;
 	--seccomp-profile) seccomp="$2"; shift 2 ;;
 	--) shift; program=("$@"); break ;;
 	*) die "lab/bundle knows no option $1" "see the head of lab/bundle" ;;
@@ -29,13 +28,10 @@ rootfs="$draft/rootfs"
 
 check_arguments() {
 	[ ${#program[@]} -gt 0 ] || die "no program for the bundle" "add --program \"WORDS\" or -- WORDS..."
-	case "$network" in host | none | own) ;; *) die "--network is host or none, not $network" ;; esac
+	case "$network" in host | none | own) ;; *) die "--network is host, none or own, not $network" ;; esac
 	[[ "$user" =~ ^[0-9]+:[0-9]+$ ]] || die "--user is UID:GID in numbers, not $user"
 	[[ "$cwd" = /* ]] || die "--cwd is an absolute folder, not $cwd"
-	[ -z "$address" ] || [[ "$address" =~ ^10\.77\.[0-9]+\.[0-9]+$ ]] ||
-		die "--ip is an address in 10.77.0.0/16, not $address" "containers use 10.77.1.0/24"
 	[ ! -e "$bundle" ] || die "there is a bundle $bundle already" "remove it with: lab/rm $(hostname) $id"
-	[ ! -e "/run/netns/$id" ] || die "there is a network namespace $id already" "remove it with: lab/rm $(hostname) $id"
 }
 
 # The shared libraries of programs and libraries, and the loader, by path.
@@ -96,27 +92,9 @@ write_config() {
 	mv "$draft/config.new" "$draft/config.json"
 }
 
-# A network namespace by the container's name with a cable into the host's br0.
-make_network() {
-	local c d port
-	IFS=. read -r _ _ c d <<<"$address"
-	port="v-$c-$d"
-	ip netns add "$id"
-	ip link add "$port" type veth peer name eth0 address "$(printf '02:4d:4c:00:%02x:%02x' "$c" "$d")" netns "$id"
-	sysctl -qw "net.ipv6.conf.$port.disable_ipv6=1" || true
-	ip link set "$port" master br0 up
-	ip -n "$id" -batch - <<-END
-		link set lo up
-		address add $address/16 broadcast 10.77.255.255 dev eth0
-		link set eth0 up
-		route replace 10.77.0.0/16 dev eth0 proto kernel scope link src $address congctl cubic
-	END
-}
-
 check_arguments
 rm -rf --one-file-system "$draft"
 trap 'rm -rf --one-file-system "$draft"' EXIT
 make_rootfs
 write_config
-[ "$network" != own ] || make_network
 mv "$draft" "$bundle"
