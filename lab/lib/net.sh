@@ -51,6 +51,8 @@ plug() {
 	mac="$(mac_of "$address")"
 	ip -n "$LAB_NAME" link del "$port" 2>/dev/null || true
 	ip link add "$port" netns "$LAB_NAME" type veth peer name eth0 address "$mac" netns "$pid"
+	# Ports carry; they don't speak.
+	ip netns exec "$LAB_NAME" sysctl -qw "net.ipv6.conf.$port.disable_ipv6=1" 2>/dev/null || true
 	ip -n "$LAB_NAME" link set "$port" master br0 up
 	in_net_of "$pid" ip -batch - <<-END
 		link set lo up
