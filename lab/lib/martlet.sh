@@ -61,7 +61,7 @@ install_swift_libraries() {
 	local library changed=
 	while read -r library; do
 		if put "$library" "$2/usr/local/lib/swift/$(basename "$library")"; then changed=yes; fi
-	done < <(ldd "$MARTLET_BIN" | awk '$3 ~ /\/swift\// { print $3 }')
+	done < <({ ldd "$MARTLET_BIN" 2>/dev/null || true; } | awk '$3 ~ /\/swift\// { print $3 }')
 	[ -n "$changed" ] || return 0
 	echo /usr/local/lib/swift >"$2/etc/ld.so.conf.d/swift.conf"
 	in_host "$1" ldconfig
