@@ -1,0 +1,158 @@
+import CLinux
+import Glibc
+import Host
+import Model
+import Pages
+import Synchronization
+import Wire
+
+/// Sends pages of running processes over the data streams: read in runs, found zero, same or new, framed.
+///
+/// Each stream has its own thread and its own share of the address space (2 MiB pieces, dealt by number), so that pages
+/// of one address always travel on one stream, in order, and the table of what was sent needs no lock.
+final class PageSender: Sendable {
+    /// A list of runs of one address space to send, and how to read them.
+    struct Work: Sendable {
+        var space: SpaceID
+        var memory: RemoteMemory
+        var runs: [PageRun]
+    }
+
+    private let lanes: [Lane]
+    let counters = Counters()
+
+    /// Counted by the lanes, read by whoever shows progress.
+    final class Counters: Sendable {
+        let pages = Atomic<Int>(0)
+        let zero = Atomic<Int>(0)
+        let same = Atomic<Int>(0)
+        let vanished = Atomic<Int>(0)
+    }
+
+    init(streams: [DataSender], seed: UInt64) {
+        let counters = counters
+        lanes = streams.indices.map { Lane(number: $0, of: streams.count, stream: streams[$0], seed: seed, counters: counters) }
+    }
+
+    /// Sends all of it and returns when every byte was handed to the kernel or is queued in a stream.
+    /// - Parameter priority: of the sending threads; raised in the frozen pass.
+    func send(_ work: [Work], priority: Host.Thread.Priority = .normal) throws {
+        let failure = Mutex<(any Error)?>(nil)
+        let box = FailureBox(failure)
+        var threads: [Host.Thread] = []
+        for lane in lanes {
+            threads.append(
+                try Host.Thread(named: "send-\(lane.number)", priority: priority) {
+                    do { try lane.send(work) } catch { box.set(error) }
+                })
+        }
+        for thread in threads { thread.join() }
+        if let error = box.error { throw error }
+    }
+
+    /// Forgets what was sent of spaces that are no more.
+    func forget(_ spaces: [SpaceID]) { for lane in lanes { lane.forget(spaces) } }
+}
+
+/// The first error of several threads.
+final class FailureBox: Sendable {
+    private let first: Mutex<(any Error)?>
+    init(_ first: consuming sending Mutex<(any Error)?> = Mutex(nil)) { self.first = first }
+    func set(_ error: any Error) { first.withLock { if $0 == nil { $0 = error } } }
+    var error: (any Error)? { first.withLock { $0 } }
+}
+
+/// One stream's share of the work.
+private final class Lane: @unchecked Sendable {
+    // SAFETY: `sent` and `buffer` are touched only by `send` and `forget`, which the owner never calls at the same time.
+    let number: Int
+    private let count: Int
+    private let stream: DataSender
+    private let counters: PageSender.Counters
+    private var sent: SentPages
+    private let buffer: UnsafeMutableRawBufferPointer
+
+    /// 2 MiB: below it each call's cost shows, above it the cache suffers. Also the longest frame.
+    private static let capacity = 512 * pageSize
+    private static let pieceShift: UInt64 = 21
+
+    init(number: Int, of count: Int, stream: DataSender, seed: UInt64, counters: PageSender.Counters) {
+        (self.number, self.count, self.stream, self.counters) = (number, count, stream, counters)
+        sent = SentPages(seed: seed)
+        buffer = .allocate(byteCount: Self.capacity, alignment: pageSize)
+    }
+
+    deinit { buffer.deallocate() }
+
+    func forget(_ spaces: [SpaceID]) { for space in spaces { sent.drop(space) } }
+
+    func send(_ work: [PageSender.Work]) throws {
+        var batch: [PageRun] = []
+        batch.reserveCapacity(512)
+        for part in work {
+            var pages = 0
+            for run in part.runs {
+                var start = run.start
+                while start < run.end {
+                    let pieceEnd = ((start >> Self.pieceShift) + 1) << Self.pieceShift
+                    let end = min(pieceEnd, run.end)
+                    defer { start = end }
+                    guard Int(start >> Self.pieceShift) % count == number else { continue }
+                    let n = Int(end - start) / pageSize
+                    if pages + n > 512 {
+                        try flush(batch, part)
+                        batch.removeAll(keepingCapacity: true)
+                        pages = 0
+                    }
+                    batch.append(PageRun(start: start, count: n))
+                    pages += n
+                }
+            }
+            if !batch.isEmpty { try flush(batch, part) }
+            batch.removeAll(keepingCapacity: true)
+        }
+        try stream.flush()
+    }
+
+    private func flush(_ runs: [PageRun], _ part: PageSender.Work) throws {
+        var vanished: [PageRun] = []
+        do {
+            try part.memory.read(runs, into: buffer, vanished: &vanished)
+        } catch let error where error.errno == ESRCH {
+            return  // the process is gone: the next round says so
+        }
+        // What has vanished reads as zeros here and is not among the live pages at the end: sending zeros is right either way.
+        if !vanished.isEmpty { counters.vanished.add(vanished.reduce(0) { $0 + $1.count }, ordering: .relaxed) }
+        var offset = 0
+        for run in runs {
+            try classify(run, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + run.byteCount)]), part.space)
+            offset += run.byteCount
+        }
+    }
+
+    /// Splits a run into stretches of zero, same and new pages and sends the zero and new ones.
+    private func classify(_ run: PageRun, _ bytes: UnsafeRawBufferPointer, _ space: SpaceID) throws {
+        var begin = 0
+        var kind = PageKind.same
+        for index in 0...run.count {
+            let next = index < run.count ? sent.note(space, run.start + UInt64(index * pageSize), bytes.baseAddress! + index * pageSize) : nil
+            if next == kind && index > 0 { continue }
+            if index > begin { try emit(kind, PageRun(start: run.start + UInt64(begin * pageSize), count: index - begin), bytes, begin, space) }
+            begin = index
+            if let next { kind = next }
+        }
+    }
+
+    private func emit(_ kind: PageKind, _ run: PageRun, _ bytes: UnsafeRawBufferPointer, _ index: Int, _ space: SpaceID) throws {
+        switch kind {
+        case .same: counters.same.add(run.count, ordering: .relaxed)
+        case .zero:
+            try stream.zero(space: space, run: run)
+            counters.zero.add(run.count, ordering: .relaxed)
+        case .new:
+            let start = index * pageSize
+            try stream.pages(space: space, address: run.start, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + run.byteCount)]))
+        }
+        counters.pages.add(run.count, ordering: .relaxed)
+    }
+}
