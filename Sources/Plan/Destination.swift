@@ -9,8 +9,8 @@ public enum DestinationEvent: Hashable, Sendable {
     case received(PeerMessage)
     case journalWritten(JournalRecord.Kind)
 
-    /// `check` ended.
-    case checked(Findings)
+    /// `check` ended. The facts say where this attempt's things will be; they go into `opened`.
+    case checked(Findings, RecoveryFacts)
     case prepared(Prepared)
     /// The restore waits for its request.
     case restoreHeld

@@ -37,7 +37,7 @@ public enum Settlement: Hashable, Sendable {
     }
 
     private static func source(_ kinds: Set<JournalRecord.Kind>) -> Settlement {
-        // These two dominate `decided`, whatever their order: they are written only when the destination can't run.
+        // `revoked` dominates, whatever the order: it is written only when the destination can't run any more.
         if kinds.contains(.revoked) { return .rollBack(why: "the destination aborted after the decision") }
         if kinds.contains(.running) { return .finishCommit }
         if kinds.contains(.decided) { return .askDestination }

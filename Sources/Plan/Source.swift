@@ -171,6 +171,11 @@ public enum Patience {
     public static let retry = Duration.milliseconds(500)
     /// How long a decided source keeps trying before it ends with "failed, needs recover".
     public static let decided = Duration.seconds(120)
+    /// Between reminders of a ready destination.
+    public static let verdict = Duration.seconds(2)
+    /// How long an ended destination keeps its session for late questions; after that the agent answers from the
+    /// journal by starting a new one.
+    public static let bye = Duration.seconds(10)
     /// How long a source that has rolled back (and runs) tries to tell the destination.
     public static let farewell = Duration.seconds(5)
 }
