@@ -1,0 +1,156 @@
+/// From `ready` to the end, and the way out.
+extension DestinationMachine {
+    mutating func ready(_ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .received(.release): return release()
+        case .received(.abort(let reason)): return discard(Problem(what: "receive the container", why: reason))
+        case .containerExited:
+            return discard(Problem(what: "hold the restored container", why: "its tasks died before they ran"))
+        case .connected: return [.send(.inquire)]
+        case .timer(.verdict): return (state.connected ? [.send(.inquire)] : []) + [.startTimer(.verdict, Patience.verdict)]
+        case .peerLost: return [.note("the source is gone while a complete copy is held: waiting for its word")]
+        case .runHere: return release()
+        case .interrupted: return [.note(Settlement.waitForVerdict.advice)]
+        default: return []
+        }
+    }
+
+    private mutating func release() -> [DestinationAction] {
+        state.stage = .releasing
+        return [.enter(.release), .stopTimer(.verdict), record(.released)]
+    }
+
+    mutating func releasing(_ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .journalWritten(.released):
+            state.stage = .thawing
+            return [.thaw]
+        case .failed(.journal(.released), let problem):
+            // Perhaps on disk, not thawed: the next `release` tries again.
+            state.stage = .ready
+            return [.note("\(problem.what): \(problem.why)"), .startTimer(.verdict, Patience.verdict)]
+        case .containerExited:
+            return discard(Problem(what: "release the restored container", why: "its tasks died before they ran"))
+        default: return []
+        }
+    }
+
+    mutating func thawing(_ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .thawed(let running):
+            state.stage = .filling(running)
+            return [.send(.running(running)), .enter(.fill), .startFill, record(.running)]
+        case .failed(.thaw, let problem):
+            // Neither running nor to be given up: the next session tries again.
+            return finish(Ending(.failed, problem: problem, needsRecover: true))
+        case .containerExited: return declareLost()
+        default: return []
+        }
+    }
+
+    private mutating func declareLost() -> [DestinationAction] {
+        state.stage = .lost
+        return state.connected ? [.send(.state(.lost))] : []
+    }
+
+    mutating func lost(_ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .received(.release), .received(.abort): return [.send(.state(.lost))]
+        case .peerLost, .received(.bye), .interrupted:
+            return finish(Ending(.failed, problem: Problem(what: "run the container", why: Settlement.lost.advice), needsRecover: true))
+        default: return []
+        }
+    }
+
+    mutating func filling(_ running: Running?, _ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .filled: return filled()
+        case .containerExited:
+            return [.note("the container ended by itself after it was moved")] + filled()
+        case .received(.release), .received(.abort):
+            return [.send(running.map(PeerMessage.running) ?? .state(.running(nil)))]
+        case .failed(.fill, let problem): return [.note("\(problem.what): \(problem.why); trying again"), .startFill]
+        default: return []
+        }
+    }
+
+    private mutating func filled() -> [DestinationAction] {
+        state.stage = .leaving
+        return [.send(.filled), .enter(.clean), .clean, .startTimer(.bye, Patience.bye)]
+    }
+
+    mutating func leaving(_ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        // Nobody needs to wait for `done`: without it recovery finds a running container and clears up again.
+        case .cleaned, .failed(.clean, _): return [record(.done)]
+        case .received(.release), .received(.abort): return [.send(.filled)]
+        case .received(.bye), .peerLost, .timer(.bye), .interrupted: return finish(Ending(.migrated))
+        default: return []
+        }
+    }
+
+    // MARK: the way out
+
+    mutating func discard(_ why: Problem) -> [DestinationAction] {
+        state.stage = .discarding(why)
+        return [.note("\(why.what): \(why.why)"), .stopTimer(.verdict), .discard]
+    }
+
+    mutating func discarding(_ why: Problem, _ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .discarded:
+            state.stage = .aborting(why, gone: true)
+            return [record(.aborted, reason: why.why)]
+        case .failed(.discard, let problem):
+            state.stage = .aborting(why, gone: false)
+            return [.note("\(problem.what): \(problem.why)"), record(.aborted, reason: why.why)]
+        default: return []
+        }
+    }
+
+    mutating func aborting(_ why: Problem, gone: Bool, _ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .failed(.journal(.aborted), let problem) where !gone:
+            // It can promise nothing: a held copy lives, and the journal says `ready`.
+            return finish(Ending(.failed, problem: problem, needsRecover: true))
+        case .journalWritten(.aborted), .failed(.journal(.aborted), _):
+            guard state.connected else { return finish(Ending(.rolledBack, problem: why)) }
+            state.stage = .aborted(why)
+            return [.send(.aborted(reason: why.why)), .startTimer(.bye, Patience.bye)]
+        default: return []
+        }
+    }
+
+    mutating func aborted(_ why: Problem, _ event: DestinationEvent) -> [DestinationAction] {
+        switch event {
+        case .received(.release), .received(.abort): return [.send(.aborted(reason: why.why))]
+        case .received(.bye):
+            return (state.opened ? [record(.done)] : []) + finish(Ending(.rolledBack, problem: why))
+        case .peerLost, .timer(.bye), .interrupted: return finish(Ending(.rolledBack, problem: why))
+        default: return []
+        }
+    }
+
+    /// The first step of a restarted destination.
+    mutating func settle() -> [DestinationAction] {
+        switch Settlement.of(.destination, records: records, container: liveness) {
+        case .discard(let why): return discard(Problem(what: "receive the container", why: why))
+        case .waitForVerdict:
+            state.stage = .ready
+            return (state.connected ? [.send(.inquire)] : []) + [.startTimer(.verdict, Patience.verdict)]
+        case .run:
+            state.stage = .thawing
+            return [.enter(.release), .thaw]
+        case .lost: return declareLost()
+        default:
+            let kinds = records.map(\.kind)
+            if kinds.contains(.released) {
+                state.stage = .leaving
+            } else {
+                let why = records.last { $0.kind == .aborted }?.reason ?? "aborted"
+                state.stage = .aborted(Problem(what: "receive the container", why: why))
+            }
+            return [.startTimer(.bye, Patience.bye)]
+        }
+    }
+}

@@ -1,0 +1,81 @@
+public import Model
+
+/// What the person asked for. Defaults are those of the command line.
+public struct MigrationOptions: Hashable, Sendable, Codable {
+    public enum Compression: String, Hashable, Sendable, Codable, CaseIterable { case auto, none, lz4, zstd }
+    public enum TCP: String, Hashable, Sendable, Codable, CaseIterable {
+        /// Keep open connections if the container has an address of its own that moves along, else close them.
+        case auto
+        case established, close
+    }
+    public enum Files: String, Hashable, Sendable, Codable, CaseIterable { case auto, layer, image, shared }
+    public enum Tracker: String, Hashable, Sendable, Codable, CaseIterable {
+        case auto
+        case writeProtect = "write-protect"
+        case softDirty = "soft-dirty"
+        case contentHash = "content-hash"
+    }
+    /// How the dump is kept from copying memory (restore.md); `auto` takes the fastest that works here.
+    public enum DumpWay: String, Hashable, Sendable, Codable, CaseIterable { case auto, hidden, lazy, full }
+    public enum RestoreWay: String, Hashable, Sendable, Codable, CaseIterable { case auto, faultServer = "fault-server", images }
+
+    public var method: Method = .auto
+    /// Longest downtime wished for, ms. Nil: as short as rounds can make it.
+    public var downtimeLimit: Int?
+    /// Whether a missed `downtimeLimit` rolls back instead of freezing longer than asked.
+    public var limitIsStrict = false
+    /// Freeze as soon as no more than this much memory is dirty.
+    public var memoryThreshold: ByteCount?
+    /// Most rounds before the freeze. 30 is QEMU's and Xen's old bound; pre-copy that works ends after 3 to 6.
+    public var maxRounds = 30
+    public var streams = 2
+    /// Bytes a second for all streams together; nil: no limit.
+    public var bandwidth: ByteCount?
+    public var compression: Compression = .auto
+    public var files: Files = .auto
+    public var tcp: TCP = .auto
+    public var keepSource = false
+    public var dryRun = false
+    /// Whole seconds from the start to the decision; nil: no limit.
+    public var timeout: Int?
+    /// Whether pages may still be at the source when the container runs at the destination.
+    public var allowPostCopy = true
+    public var tracker: Tracker = .auto
+    public var dumpWay: DumpWay = .auto
+    public var restoreWay: RestoreWay = .auto
+
+    public init() {}
+
+    /// Every contradiction and every value out of range, in words; empty if all is well.
+    public func mistakes() -> [OptionError] {
+        var found: [OptionError] = []
+        func check(_ holds: Bool, _ option: String, _ value: String, _ why: String, _ hint: String = "") {
+            if !holds { found.append(OptionError(option: option, value: value, why: why, hint: hint)) }
+        }
+        do { _ = try Method.parse(method.rawValue) } catch { found.append(error) }
+        if let limit = downtimeLimit {
+            check(limit > 0, "--downtime-limit", "\(limit)", "must be at least 1 ms")
+        }
+        check(
+            !limitIsStrict || downtimeLimit != nil, "--strict-limit", "", "has no limit to be strict about",
+            "give --downtime-limit too")
+        if let threshold = memoryThreshold {
+            check(threshold.rawValue >= 0, "--memory-threshold", "\(threshold.rawValue)", "can't be negative")
+        }
+        check((1...1000).contains(maxRounds), "--max-rounds", "\(maxRounds)", "must be 1 to 1000")
+        check((1...64).contains(streams), "--streams", "\(streams)", "must be 1 to 64")
+        if let bandwidth {
+            check(
+                bandwidth >= .kibibytes(64), "--bandwidth", "\(bandwidth.rawValue)",
+                "must be at least 65536 bytes/s: less can't even carry the images")
+        }
+        if let timeout { check(timeout > 0, "--timeout", "\(timeout)", "must be at least 1 s") }
+        check(
+            method != .hybrid || allowPostCopy, "--method", "hybrid",
+            "leaves pages at the source after the release, which --no-post-copy forbids", "use pre-copy")
+        check(
+            method != .hybrid || restoreWay != .images, "--method", "hybrid",
+            "needs the fault server, but the restore is forced to images")
+        return found
+    }
+}

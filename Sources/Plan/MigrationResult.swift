@@ -1,0 +1,97 @@
+/// The last line of `--json`: exactly the document of the command-line contract.
+public struct MigrationResult: Hashable, Sendable, Codable {
+    public var event = "result"
+    public var outcome: Outcome
+    public var container: String
+    public var engine: String
+    /// The method that was carried out; of `auto`, what it became.
+    public var method: String
+    public var source: String
+    public var destination: String
+    /// From the freeze at the source to the thaw at the destination; 0 if it never ran there.
+    public var downtimeMS: Double
+    public var totalMS: Double
+    public var phases: [PhaseSpan]
+    public var rounds: [RoundReport]
+    public var memoryBytes: Int
+    public var bytesSent: Int
+    /// Absent on success.
+    public var error: Problem?
+
+    public init(
+        outcome: Outcome, container: String, engine: String, method: String, source: String, destination: String,
+        downtimeMS: Double, totalMS: Double, phases: [PhaseSpan], rounds: [RoundReport], memoryBytes: Int,
+        bytesSent: Int, error: Problem?
+    ) {
+        self.outcome = outcome
+        self.container = container
+        self.engine = engine
+        self.method = method
+        self.source = source
+        self.destination = destination
+        self.downtimeMS = downtimeMS
+        self.totalMS = totalMS
+        self.phases = phases
+        self.rounds = rounds
+        self.memoryBytes = memoryBytes
+        self.bytesSent = bytesSent
+        self.error = error
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case event, outcome, container, engine, method, source, destination
+        case downtimeMS = "downtime_ms"
+        case totalMS = "total_ms"
+        case phases, rounds
+        case memoryBytes = "memory_bytes"
+        case bytesSent = "bytes_sent"
+        case error
+    }
+}
+
+/// One phase in the result.
+public struct PhaseSpan: Hashable, Sendable, Codable {
+    public var name: String
+    public var startMS: Double
+    public var durationMS: Double
+    public var frozen: Bool
+
+    public init(name: String, startMS: Double, durationMS: Double, frozen: Bool) {
+        self.name = name
+        self.startMS = startMS
+        self.durationMS = durationMS
+        self.frozen = frozen
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case name
+        case startMS = "start_ms"
+        case durationMS = "duration_ms"
+        case frozen
+    }
+}
+
+/// What one round did.
+public struct RoundReport: Hashable, Sendable, Codable {
+    /// Pages looked at because they were dirty (round 0: all).
+    public var pages: Int
+    /// On the wire, after skipping zero and unchanged pages and compressing.
+    public var bytesSent: Int
+    public var durationMS: Double
+    /// Pages found dirty when the round ended: what a freeze now would have to send.
+    public var dirtyPages: Int
+
+    public init(pages: Int, bytesSent: Int, durationMS: Double, dirtyPages: Int) {
+        self.pages = pages
+        self.bytesSent = bytesSent
+        self.durationMS = durationMS
+        self.dirtyPages = dirtyPages
+    }
+
+    private enum CodingKeys: String, CodingKey {
+        case pages
+        case bytesSent = "bytes_sent"
+        case durationMS = "duration_ms"
+        case dirtyPages = "dirty_pages"
+    }
+}

@@ -1,0 +1,202 @@
+public import Model
+
+/// The control protocol: what the two roles say to each other on the control connection.
+///
+/// Pages, files and images go over their own connections. Requests may come twice and late; each is answered with
+/// the present standing. One message is one JSON object `{"message":"…","body":{…}}`; `body` is absent where there
+/// is none.
+public enum PeerMessage: Hashable, Sendable {
+    // Source to destination
+    /// First message of a fresh migration. Answered by `findings`.
+    case offer(Offer)
+    /// Make everything ready to receive. Answered by `prepared`.
+    case prepare(PrepareOrder)
+    /// Start the restore and hold it at its request. Answered by `standingBy`.
+    case standBy
+    /// The container's network is cut; the address now moves. No answer.
+    case cut
+    /// Images, pages and files are all on the way; restore up to just short of running. Answered by `ready`.
+    case shipped(Shipped)
+    /// The decision is on disk: run. Answered by `running`, or `aborted` if the copy died meanwhile.
+    case release
+    /// Undo everything; sent only by a source that has not decided. Answered by `aborted`.
+    case abort(reason: String)
+    /// All is done and the source's copy is gone. No answer.
+    case bye
+
+    // Destination to source
+    case findings(Findings)
+    case prepared(Prepared)
+    case standingBy
+    /// The restored tasks are held, `ready` is on disk.
+    case ready
+    /// `released` is on disk and the container runs.
+    case running(Running)
+    /// No page is missing any more at the destination.
+    case filled
+    /// The copy is gone and never ran; never will it run under this id. On disk before it is said.
+    case aborted(reason: String)
+    /// Answer to `inquire`.
+    case state(DestinationStanding)
+
+    // Either way
+    /// Where do you stand? The destination answers with `state`, the source with its verdict if it has one.
+    case inquire
+    /// Answered at once by the doers, so that the two monotonic clocks can be compared; the machines ignore it.
+    case clock(ClockProbe)
+    /// Data of a round was sent (to the destination) or has landed (back); for the doers, the machines ignore it.
+    case roundMark(RoundMark)
+
+    /// What a message of the destination says of its standing, so that an answer to `inquire` and a message of its
+    /// own are treated alike. Nil for messages that say nothing of it.
+    public var standing: DestinationStanding? {
+        switch self {
+        case .ready: .ready
+        case .running(let running): .running(running)
+        case .filled: .filled
+        case .aborted(let reason): .aborted(reason: reason)
+        case .state(let standing): standing
+        default: nil
+        }
+    }
+}
+
+/// How far the destination is; the answer that settles a migration after a loss.
+public enum DestinationStanding: Hashable, Sendable {
+    /// No journal for this id.
+    case unknown
+    /// On the way, not yet ready.
+    case preparing
+    /// Restored, held, `ready` on disk: waits for the verdict.
+    case ready
+    /// Will never run; said only when it's durable.
+    case aborted(reason: String)
+    /// Runs; may still miss pages. Nil after a restart, when the time is not known.
+    case running(Running?)
+    /// Runs and misses no page.
+    case filled
+    /// Was released and perhaps ran, but its tasks are gone without a witness (host went down).
+    case lost
+}
+
+public struct Offer: Hashable, Sendable, Codable {
+    /// Version of the control protocol; the destination refuses one that it does not know.
+    public static let currentVersion = 1
+
+    public var version: Int
+    public var migration: MigrationID
+    public var container: ContainerDescription
+    public var source: Capabilities
+    public var options: MigrationOptions
+    /// The source's own findings, so that one report shows both hosts.
+    public var findings: [Finding]
+
+    public init(
+        version: Int = Offer.currentVersion, migration: MigrationID, container: ContainerDescription,
+        source: Capabilities, options: MigrationOptions, findings: [Finding]
+    ) {
+        self.version = version
+        self.migration = migration
+        self.container = container
+        self.source = source
+        self.options = options
+        self.findings = findings
+    }
+}
+
+public struct Findings: Hashable, Sendable, Codable {
+    public var destination: Capabilities
+    /// The destination's own findings.
+    public var findings: [Finding]
+    public init(destination: Capabilities, findings: [Finding]) {
+        self.destination = destination
+        self.findings = findings
+    }
+}
+
+public struct PrepareOrder: Hashable, Sendable, Codable {
+    /// What both hosts can do and the person allows.
+    public var compression: MigrationOptions.Compression
+    public var tcpEstablished: Bool
+    public var streams: Int
+    public init(compression: MigrationOptions.Compression, tcpEstablished: Bool, streams: Int) {
+        self.compression = compression
+        self.tcpEstablished = tcpEstablished
+        self.streams = streams
+    }
+}
+
+public struct Prepared: Hashable, Sendable, Codable {
+    /// Where the files go on the destination.
+    public var rootfs: String
+    /// Network addresses that move along were accepted.
+    public var takesAddresses: Bool
+    public init(rootfs: String, takesAddresses: Bool) {
+        self.rootfs = rootfs
+        self.takesAddresses = takesAddresses
+    }
+}
+
+public struct Shipped: Hashable, Sendable, Codable {
+    public struct Space: Hashable, Sendable, Codable {
+        public var space: SpaceID
+        /// Inside the container's own PID namespace, as in the images.
+        public var pid: Int32
+        public init(space: SpaceID, pid: Int32) {
+            self.space = space
+            self.pid = pid
+        }
+    }
+    /// Number of image files and their bytes, so that a cut transfer is noticed.
+    public var images: Int
+    public var imageBytes: ByteCount
+    /// The process that each address space belongs to at the freeze.
+    public var spaces: [Space]
+    /// Bytes sent on each data stream up to the end of the last pass: the destination waits for all of them.
+    public var streamMarks: [UInt64]
+    /// Whether live pages stay at the source and are fetched after the release.
+    public var pagesStayBehind: Bool
+
+    public init(images: Int, imageBytes: ByteCount, spaces: [Space], streamMarks: [UInt64], pagesStayBehind: Bool) {
+        self.images = images
+        self.imageBytes = imageBytes
+        self.spaces = spaces
+        self.streamMarks = streamMarks
+        self.pagesStayBehind = pagesStayBehind
+    }
+}
+
+public struct Running: Hashable, Sendable, Codable {
+    /// The destination's monotonic clock when the tasks were thawed, ns.
+    public var thawedAt: Int64
+    /// The container's first process, in the destination's PID namespace.
+    public var pid: Int32
+    public init(thawedAt: Int64, pid: Int32) {
+        self.thawedAt = thawedAt
+        self.pid = pid
+    }
+}
+
+public struct ClockProbe: Hashable, Sendable, Codable {
+    /// The asker's monotonic clock when it asked, ns.
+    public var asked: Int64
+    /// The answerer's monotonic clock, ns; nil in the question.
+    public var answered: Int64?
+    public init(asked: Int64, answered: Int64? = nil) {
+        self.asked = asked
+        self.answered = answered
+    }
+}
+
+public struct RoundMark: Hashable, Sendable, Codable {
+    public var round: Int
+    /// Bytes on each data stream up to the end of the round.
+    public var streamMarks: [UInt64]
+    /// False from the source, true when it comes back.
+    public var landed: Bool
+    public init(round: Int, streamMarks: [UInt64], landed: Bool) {
+        self.round = round
+        self.streamMarks = streamMarks
+        self.landed = landed
+    }
+}

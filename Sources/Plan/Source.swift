@@ -1,0 +1,181 @@
+/// What the source is to do; constant during one attempt.
+public struct SourceOrder: Hashable, Sendable {
+    public var migration: MigrationID
+    /// `DEST` as given.
+    public var peer: String
+    public var options: MigrationOptions
+    public var container: ContainerDescription
+    public var capabilities: Capabilities
+    public var findings: [Finding]
+    public var recovery: RecoveryFacts
+
+    public init(
+        migration: MigrationID, peer: String, options: MigrationOptions, container: ContainerDescription,
+        capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts
+    ) {
+        self.migration = migration
+        self.peer = peer
+        self.options = options
+        self.container = container
+        self.capabilities = capabilities
+        self.findings = findings
+        self.recovery = recovery
+    }
+}
+
+/// Facts that the source's doers report. An event that does not fit the machine's state is late or a duplicate and
+/// changes nothing.
+public enum SourceEvent: Hashable, Sendable {
+    /// Once, first: begin, or with a recovering machine settle.
+    case started
+    /// A control connection to the destination is up; it replaces any earlier one.
+    case connected
+    /// One `connect` failed.
+    case connectionFailed(Problem)
+    /// The control connection, or one that the attempt can't do without, is gone.
+    case peerLost(Problem)
+    case received(PeerMessage)
+    case journalWritten(JournalRecord.Kind)
+
+    /// A `syncFiles` ended: all files that had changed by its start are at the destination.
+    case filesSynced
+    /// All pages of the round landed.
+    case roundFinished(RoundReport)
+    /// CRIU waits at `pre-dump`.
+    case criuHeld
+    case networkCut
+    case frozen
+    /// `sendFinalPages` ended: pages and the list of live pages are on the streams.
+    case finalPagesSent
+    /// CRIU waits at `post-dump`.
+    case dumped
+    /// The cgroup is frozen again.
+    case refrozen
+    /// Images are on the way; all that `shipped` will tell.
+    case imagesShipped(Shipped)
+    /// `rollBack` ended: the container runs as before.
+    case rolledBack
+    case sourceKilled
+    case cleaned
+
+    /// The container ended by itself or by somebody else's hand.
+    case containerExited
+    /// Ctrl-C or a termination signal.
+    case interrupted
+    case timer(SourceTimer)
+    /// An action failed.
+    case failed(SourceStep, Problem)
+    /// `martlet recover --run-here` at the source, confirmed by a person.
+    case runHere
+}
+
+/// Verbs for the source's doers. Several in one answer may run at the same time, except that messages and journal
+/// records each keep their order. Every action except `enter`, `note`, `send`, timers and `finish` ends with its event
+/// or with `failed`.
+public enum SourceAction: Hashable, Sendable {
+    /// A phase begins: for the timeline, progress and logs.
+    case enter(Phase)
+    /// Tell the person.
+    case note(String)
+    /// Dial the peer (dropping any earlier connection) → `connected` or `connectionFailed`.
+    case connect
+    /// Dropped silently if there is no connection.
+    case send(PeerMessage)
+    /// Append and fsync → `journalWritten`, or `failed(.journal(kind))` when it is not known to be on disk.
+    case journal(JournalRecord)
+    case startTimer(SourceTimer, Duration)
+    case stopTimer(SourceTimer)
+
+    /// Bring the destination's files up to date → `filesSynced`. Asked once while running and once frozen.
+    case syncFiles
+    /// Copy what is dirty (round 0: everything), running → `roundFinished`.
+    case startRound(Int)
+    /// Start the dump, held at `pre-dump` → `criuHeld`.
+    case startCriu
+    /// Start capture, hold new connections, close the port → `networkCut`.
+    case cutNetwork
+    /// → `frozen`
+    case freeze
+    /// Write hidden ranges and cached smaps, answer `pre-dump` → `dumped`.
+    case releaseCriu
+    /// → `finalPagesSent`
+    case sendFinalPages(FinalPass)
+    /// cgroup.freeze=1 once more, because CRIU thawed it → `refrozen`.
+    case refreeze
+    /// → `imagesShipped`
+    case shipImages
+    /// Answer the destination's requests for pages until it is filled. No event but `failed`.
+    case serveMissing
+    /// Stop whatever is in flight, then the steps in order; each is harmless when there is nothing to undo
+    /// → `rolledBack`.
+    case rollBack([UndoStep])
+    /// Answer success at `post-dump` (or kill CRIU), kill the cgroup, wait until it is empty → `sourceKilled`. Harmless
+    /// when nothing is left.
+    case killSource
+    /// Remove the container from its engine (unless it is kept), network leftovers and the session folder → `cleaned`.
+    case clean(keepContainer: Bool)
+    /// The last action: report and end. The journal may be open: then `recover` has something to do.
+    case finish(Ending)
+}
+
+/// What the last pass over memory sends, frozen.
+public enum FinalPass: Hashable, Sendable {
+    /// Every page that is not at the destination, and the list of live pages.
+    case everything
+    /// Only the list: missing pages are fetched after the release.
+    case listOnly
+}
+
+/// What can be undone at the source, in the order in which it is undone.
+public enum UndoStep: String, Hashable, Sendable, CaseIterable {
+    /// Answer failure to a held CRIU and wait for its end; it lets the tasks go (into the frozen cgroup).
+    case abandonCriu
+    /// cgroup.freeze=0.
+    case thaw
+    /// Open the port, inject captured frames, announce the address.
+    case restoreNetwork
+    /// End write tracking, close its descriptors.
+    case stopTracking
+}
+
+/// Actions that can fail.
+public enum SourceStep: Hashable, Sendable {
+    case syncFiles, round, startCriu, cutNetwork, freeze, dump, finalPages, refreeze, ship, serveMissing
+    case rollBack, kill, clean
+    case journal(JournalRecord.Kind)
+}
+
+public enum SourceTimer: String, Hashable, Sendable, CaseIterable {
+    /// `--timeout`.
+    case deadline
+    /// An answer of the peer is due.
+    case answer
+    /// The container has been frozen for too long without a decision.
+    case frozen
+    /// Try to reach the destination again.
+    case retry
+    /// Give up trying; the journal stays open.
+    case patience
+}
+
+/// Durations of the machines' timers.
+public enum Patience {
+    /// For an answer on the control connection that needs little work. A healthy peer answers in milliseconds, a
+    /// `runc restore` on a busy host in two seconds; a larger value only delays the bad news.
+    public static let answer = Duration.seconds(20)
+    /// From the freeze to `ready` or `decided`. A stop-copy of all memory needs the transfer's time on top: see
+    /// `SourceMachine.frozenLimit`. TCP peers of the container give up after minutes (Linux: tcp_retries2, about
+    /// 15 min), clients' own timeouts are often 30 s: a longer freeze makes the outage worse than a failed migration.
+    public static let frozen = Duration.seconds(30)
+    /// Between attempts to reach a destination in doubt. The container stands still meanwhile: keep it short.
+    public static let retry = Duration.milliseconds(500)
+    /// How long a decided source keeps trying before it ends with "failed, needs recover".
+    public static let decided = Duration.seconds(120)
+    /// Between reminders of a ready destination.
+    public static let verdict = Duration.seconds(2)
+    /// How long an ended destination keeps its session for late questions; after that the agent answers from the
+    /// journal by starting a new one.
+    public static let bye = Duration.seconds(10)
+    /// How long a source that has rolled back (and runs) tries to tell the destination.
+    public static let farewell = Duration.seconds(5)
+}

@@ -1,0 +1,106 @@
+/// Where the source stands. `docs/phases.md` draws it.
+struct SourceState: Hashable, Sendable {
+    enum Link: Hashable, Sendable { case down, dialing, up }
+
+    /// What began to change on this host, so that a rollback undoes just that.
+    struct Touched: OptionSet, Hashable, Sendable {
+        let rawValue: Int
+        static let criu = Touched(rawValue: 1)
+        static let frozen = Touched(rawValue: 2)
+        static let network = Touched(rawValue: 4)
+        static let tracking = Touched(rawValue: 8)
+        static let everything: Touched = [.criu, .frozen, .network, .tracking]
+
+        /// `UndoStep` is in the order of undoing.
+        var undo: [UndoStep] {
+            UndoStep.allCases.filter { step in
+                switch step {
+                case .abandonCriu: contains(.criu)
+                case .thaw: contains(.frozen)
+                case .restoreNetwork: contains(.network)
+                case .stopTracking: contains(.tracking)
+                }
+            }
+        }
+    }
+
+    /// What has to stand by before the network is cut.
+    struct Companions: Hashable, Sendable {
+        var asked = false
+        var criuHeld = false
+        var standingBy = false
+        var filesSynced = false
+        var all: Bool { criuHeld && standingBy && filesSynced }
+    }
+
+    struct Capture: Hashable, Sendable {
+        var pagesSent = false
+        var filesSynced = false
+        var refrozen = false
+        var shipped: Shipped?
+    }
+
+    /// On the way back to a container that runs here.
+    struct Retreat: Hashable, Sendable {
+        var ending: Ending
+        /// The container runs as before.
+        var undone = false
+        /// The destination said that it has nothing any more.
+        var told = false
+    }
+
+    enum Stage: Hashable, Sendable {
+        /// → connecting; of a recovering machine: rollingBack, releasing, filling, killing, finished
+        case idle
+        /// Nothing touched. → offering, finished (refused)
+        case connecting
+        /// Nothing touched. → opening, finished (refused, checked)
+        case offering
+        /// Writing `opened`. → preparing, rollingBack
+        case opening
+        /// → copying, arming, rollingBack
+        case preparing(prepared: Bool, filesSynced: Bool)
+        /// → copying (next round), arming, rollingBack
+        case copying(round: Int, Companions)
+        /// Writing `frozen`, waiting for the companions. → cutting, rollingBack
+        case arming(FinalPass, Companions, journaled: Bool)
+        /// → freezing, rollingBack
+        case cutting(FinalPass)
+        /// → capturing, rollingBack
+        case freezing(FinalPass)
+        /// → awaitingReady, rollingBack
+        case capturing(FinalPass, Capture)
+        /// → deciding, rollingBack
+        case awaitingReady(FinalPass)
+
+        /// Writing `decided`: from here it may be on disk. → releasing, revoking, revoked
+        case deciding(FinalPass, aborted: String?)
+        /// Decided, not known to run. → filling, revoked, finished (in doubt)
+        case releasing(FinalPass)
+        /// `decided` may be on disk, `release` was never said. → revoked, finished (in doubt)
+        case revoking(Problem)
+        /// Writing `revoked`. → rollingBack
+        case revoked(Problem)
+
+        /// The container runs at the destination. → killing, finished (in doubt)
+        case filling(FinalPass)
+        /// → cleaning, finished
+        case killing
+        /// → closing, finished
+        case cleaning
+        /// Writing `done`. → finished
+        case closing(Ending)
+
+        /// → closing, finished
+        case rollingBack(Retreat)
+        /// No exit.
+        case finished
+    }
+
+    var stage: Stage = .idle
+    var link: Link = .down
+    var touched: Touched = []
+    var convergence: Convergence?
+    /// Of the last round; nil before the first.
+    var dirtyPages: Int?
+}
