@@ -1,3 +1,5 @@
+public import Model
+
 /// Where the destination stands. `docs/phases.md` draws it.
 struct DestinationState: Hashable, Sendable {
     enum Stage: Hashable, Sendable {

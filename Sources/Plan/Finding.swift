@@ -44,25 +44,3 @@ public struct Finding: Hashable, Sendable, Codable {
     public var problem: Problem { Problem(what: what, why: why, hint: hint) }
     public var isBlocker: Bool { severity == .blocker }
 }
-
-/// Names one migration on both hosts: the 16 bytes of the preamble as 32 lower-case hexadecimal digits.
-///
-/// One id is one attempt. A container that was rolled back is moved again under a new id, so a late message of an
-/// earlier attempt can never be mistaken for one of this attempt.
-public struct MigrationID: RawRepresentable, Hashable, Sendable, Codable, CustomStringConvertible {
-    public var rawValue: String
-
-    /// Nil unless `rawValue` is 32 lower-case hexadecimal digits: it becomes part of file names.
-    public init?(rawValue: String) {
-        guard rawValue.utf8.count == 32 else { return nil }
-        for digit in rawValue.utf8 {
-            switch digit {
-            case UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "a")...UInt8(ascii: "f"): continue
-            default: return nil
-            }
-        }
-        self.rawValue = rawValue
-    }
-
-    public var description: String { rawValue }
-}

@@ -1,3 +1,5 @@
+public import Model
+
 /// One line of a migration's journal, a JSON object.
 ///
 /// A journal is one append-only file for a migration and a role. A record is on disk (written and fsynced) before

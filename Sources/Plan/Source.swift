@@ -1,3 +1,5 @@
+public import Model
+
 /// What the source is to do; constant during one attempt.
 public struct SourceOrder: Hashable, Sendable {
     public var migration: MigrationID

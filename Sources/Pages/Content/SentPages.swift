@@ -15,8 +15,8 @@ public enum PageKind: Sendable {
 ///
 /// 8 bytes a page: 2 MiB for each GiB of the container, 128 MiB for 64 GiB. The hash is XXH3-64 with a seed drawn for each
 /// migration, so that nobody outside can prepare two pages that look the same; by chance it happens once in 2^64 pages.
-/// A value, owned by one thread.
-public struct SentPages {
+/// Owned by one thread.
+public struct SentPages: ~Copyable {
     private struct Piece: Hashable {
         var space: SpaceID
         var base: UInt64
@@ -30,6 +30,8 @@ public struct SentPages {
     private static let zeroMark: UInt64 = 1
 
     public init(seed: UInt64) { self.seed = seed }
+
+    deinit { for table in pieces.values { table.deallocate() } }
 
     /// Says what a page is and takes it as sent.
     /// - Parameters:
