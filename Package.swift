@@ -22,11 +22,12 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "CXXHash"),
         .systemLibrary(name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "Model", swiftSettings: house),
         .target(name: "Host", dependencies: ["CLinux", "Model"], swiftSettings: house),
-        .target(name: "Pages", dependencies: ["CLinux", "Model", "Host"], swiftSettings: house),
+        .target(name: "Pages", dependencies: ["CLinux", "CXXHash", "Model", "Host"], swiftSettings: house),
         .target(
             name: "Wire",
             dependencies: [

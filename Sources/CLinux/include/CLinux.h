@@ -11,4 +11,3 @@
 #include "linux_sockets.h"
 #include "linux_files.h"
 #include "linux_tcp.h"
-#include "linux_hash.h"

@@ -19,11 +19,11 @@ public struct TCPListener: ~Copyable, Sendable {
     /// Takes the next connection and tells who made it, as `ADDRESS:PORT`.
     public borrowing func accept() throws(SystemError) -> OwnedDescriptor {
         while true {
-            let result = accept4(descriptor.raw, nil, nil, Int32(SOCK_CLOEXEC.rawValue))
-            if result >= 0 { return OwnedDescriptor(taking: result) }
+            let result = linux_accept(descriptor.raw, Int32(SOCK_CLOEXEC.rawValue))
+            if result >= 0 { return OwnedDescriptor(taking: Int32(result)) }
             // A connection that broke before it was taken is no fault of the listener.
-            if errno == EINTR || errno == ECONNABORTED { continue }
-            throw SystemError(call: "accept4", subject: "TCP", errno: errno)
+            if -result == Int(EINTR) || -result == Int(ECONNABORTED) { continue }
+            throw SystemError(call: "accept4", subject: "TCP", errno: Int32(-result))
         }
     }
 }

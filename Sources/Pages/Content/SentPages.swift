@@ -1,4 +1,4 @@
-import CLinux
+import CXXHash
 public import Model
 
 /// What a page is compared with what the destination holds for its address.
@@ -44,7 +44,7 @@ public struct SentPages: ~Copyable {
             return slot.pointee == Self.zeroMark ? .same : .zero
         }
         // 0 and 1 are taken: such a hash is moved aside.
-        let hash = max(linux_xxh3_64(bytes, pageSize, seed), 2)
+        let hash = max(cxxhash_64(bytes, pageSize, seed), 2)
         defer { slot.pointee = hash }
         return slot.pointee == hash ? .same : .new
     }
