@@ -1,3 +1,5 @@
+public import Model
+
 /// What a connection is for.
 public enum ConnectionRole: UInt8, Sendable, CaseIterable {
     /// Messages of the two state machines; never shares a connection with bulk data.
