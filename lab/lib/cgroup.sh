@@ -32,7 +32,8 @@ join_cgroups_of() {
 			mount="$(awk -v want="${controllers#name=}" '$3 == "cgroup" && index("," $4 ",", "," want ",") || $3 == "cgroup" && index($4, "name=" want) { print $2; exit }' /proc/mounts)"
 		fi
 		[ -n "$mount" ] || continue
-		echo "$pid" >"$mount$path/cgroup.procs"
+		echo "$pid" >"$mount$path/cgroup.procs" ||
+			[ -n "$controllers" ] || die "could not enter the host's cgroup $mount$path"
 	done < <(grep -vxFf "/proc/$pid/cgroup" "/proc/$like/cgroup")
 }
 

@@ -17,12 +17,14 @@ mac_of() {
 # The cable's end at the switch.
 port_of() { printf 'p-%s\n' "$1"; }
 
-# Two hosts that have never met differ in nothing but the name of their cable.
+# Says that a lab made the mount; labs beside each other share it.
+NETNS_IS_OURS=/run/martlet-lab-netns
+
 make_switch() {
 	ip -n "$LAB_NAME" link show br0 >/dev/null 2>&1 && return 0
 	# ip itself mounts /run/netns when it first needs it; the last lab/down
 	# takes away what we were the first to need.
-	mountpoint -q /run/netns || touch "$LAB_STATE/.mounted-netns"
+	mountpoint -q /run/netns || touch "$NETNS_IS_OURS"
 	ip netns add "$LAB_NAME" 2>/dev/null || ip netns list | grep -qw "^$LAB_NAME" ||
 		die "could not make the network namespace $LAB_NAME"
 	ip -n "$LAB_NAME" link set lo up
@@ -32,10 +34,10 @@ make_switch() {
 
 remove_switch() {
 	ip netns del "$LAB_NAME" 2>/dev/null || true
-	[ -e "$LAB_STATE/.mounted-netns" ] || return 0
-	# Refused while others have namespaces there, and that's right.
-	[ -n "$(ls -A /run/netns 2>/dev/null)" ] || umount /run/netns 2>/dev/null || true
-	rm -f "$LAB_STATE/.mounted-netns"
+	# While others have namespaces there, the mount is theirs too.
+	[ -e "$NETNS_IS_OURS" ] && [ -z "$(ls -A /run/netns 2>/dev/null)" ] || return 0
+	umount /run/netns 2>/dev/null || true
+	rm -f "$NETNS_IS_OURS"
 }
 
 # Congestion control by route: BBR, this machine's default, stalls now and then
