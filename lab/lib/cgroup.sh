@@ -36,20 +36,39 @@ join_cgroups_of() {
 	done < <(grep -vxFf "/proc/$pid/cgroup" "/proc/$like/cgroup")
 }
 
-# Kills everything below a cgroup and removes it. Killing by cgroup finds
-# what double-forked, what was restored by CRIU and what a crash left behind.
-remove_cgroup() {
-	local group="$1" tries
+# Processes that kill_cgroup killed and nobody has waited for yet.
+DYING=()
+
+# Kills everything below a cgroup. By cgroup, because that finds what
+# double-forked, what was restored by CRIU and what a crash left behind.
+kill_cgroup() {
+	local group="$1"
 	[ -d "$group" ] || return 0
+	mapfile -t -O "${#DYING[@]}" DYING < <(find "$group" -name cgroup.procs -exec cat {} +)
 	echo 1 >"$group/cgroup.kill"
-	for ((tries = 0; tries < 500; tries++)); do
-		grep -q '^populated 0' "$group/cgroup.events" && break
+}
+
+# Waits until the killed are reaped too: a zombie still holds its PID
+# namespace. The machine's first process may take a second or two over that;
+# a parent that never reaps is not ours to wait for.
+await_dying() {
+	local pid tries
+	for ((tries = 0; tries < 200; tries++)); do
+		for pid in "${DYING[@]}"; do [ ! -d "/proc/$pid" ] || break; done
+		[ -d "/proc/${pid:-none}" ] || break
 		sleep 0.02
 	done
+	DYING=()
+}
+
+remove_cgroup() {
+	local group="$1" tries
+	kill_cgroup "$group"
+	await_dying
 	# rmdir is refused for a moment after the last process went.
-	for ((tries = 0; tries < 100; tries++)); do
-		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && return 0
+	for ((tries = 0; tries < 250; tries++)); do
 		[ -d "$group" ] || return 0
+		find "$group" -depth -type d -exec rmdir {} + 2>/dev/null && return 0
 		sleep 0.02
 	done
 	die "processes in $group could not be killed" "see $group/cgroup.procs"

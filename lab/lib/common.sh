@@ -49,6 +49,7 @@ has_sys_resource() {
 check_name() {
 	[[ "$1" =~ ^[a-z][a-z0-9-]{0,11}$ ]] ||
 		die "'$1' is no name for a host" "use up to 12 lower-case letters, digits and dashes, a letter first"
+	[ "$1" != authority ] || die "a host can't be called authority" "its folder holds the certificate authority"
 }
 
 check_id() {
@@ -56,22 +57,10 @@ check_id() {
 		die "'$1' is no name for a container" "use letters, digits, dots, dashes and underscores"
 }
 
-# with_lock NAME COMMAND...: one at a time on this machine. The lock's
-# descriptor is closed for the command, so that no daemon inherits the lock.
-with_lock() {
-	local file="$LAB_STATE/.lock-$1" lock status=0
-	shift
+# lock_lab: from here to the script's end no other script changes the lab. The
+# lock is on descriptor 9: start what outlives the script with 9>&-.
+lock_lab() {
 	mkdir -p "$LAB_STATE"
-	exec {lock}>"$file"
-	flock "$lock"
-	# Not "|| status=$?": bash would ignore failing commands inside.
-	set +e
-	(
-		set -e
-		"$@"
-	) {lock}>&-
-	status=$?
-	set -e
-	exec {lock}>&-
-	return "$status"
+	exec 9>"$LAB_STATE/.lock"
+	flock 9
 }

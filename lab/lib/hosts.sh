@@ -42,13 +42,15 @@ number_for() {
 	echo "$number"
 }
 
+host_address() { printf '10.77.0.%d\n' "$(number_for "$1")"; }
+
 # Every host resolves every host; written anew whenever one comes.
 write_names() {
 	local name pid text
 	text="$(
 		printf '127.0.0.1 localhost\n::1 localhost\n'
 		for name in $({ echo alpha; echo beta; all_hosts; } | sort -u); do
-			printf '%s %s\n' "$(address_of_number "$(number_for "$name")")" "$name"
+			printf '%s %s\n' "$(host_address "$name")" "$name"
 		done
 	)"
 	for name in $(all_hosts); do

@@ -18,12 +18,7 @@ make_hosts() {
 	for name in "$@"; do check_name "$name"; done
 	need_programs iproute2:ip util-linux:unshare e2fsprogs:mkfs.ext4 procps:sysctl
 	lower="$("$LAB_SCRIPTS/root")"
-	with_lock hosts make_missing "$kind" "$lower" "$@"
-}
-
-make_missing() {
-	local kind="$1" lower="$2" name
-	shift 2
+	lock_lab
 	make_switch
 	for name in "$@"; do
 		is_whole "$name" && continue
@@ -37,21 +32,21 @@ make_missing() {
 is_whole() { [ -e "$(folder_of "$1")/made" ] && first_process_of "$1" >/dev/null; }
 
 make_host() {
-	local name="$1" kind="$2" lower="$3" folder number pid started=$SECONDS
+	local name="$1" kind="$2" lower="$3" folder pid started=$SECONDS
 	folder="$(folder_of "$name")"
-	number="$(number_for "$name")"
 	mkdir -p "$folder"/{upper,work,root}
 	chmod 755 "$folder/upper"
-	echo "$number" >"$folder/number"
+	number_for "$name" >"$folder/.number"
+	mv "$folder/.number" "$folder/number"
 	echo "$kind" >"$folder/kind"
 	make_disk "$folder/data.img"
 	make_cgroups "$name"
-	setsid bash "$LAB_SCRIPTS/lib/launch.sh" "$name" "$lower" </dev/null >"$folder/log" 2>&1 &
+	setsid bash "$LAB_SCRIPTS/lib/launch.sh" "$name" "$lower" </dev/null >"$folder/log" 2>&1 9>&- &
 	pid="$(await_first_process "$name" $!)"
 	echo "$pid" >"$folder/pid"
-	plug "$name" "$pid" "$number"
+	plug "$name" "$pid"
 	date +%s >"$folder/made"
-	say "$name is up at $(address_of_number "$number") ($((SECONDS - started)) s)"
+	say "$name is up at $(host_address "$name") ($((SECONDS - started)) s)"
 }
 
 make_disk() {
