@@ -1,0 +1,74 @@
+/*
+ * libmartlet-criu.so: what Martlet needs from CRIU and CRIU does not offer.
+ *
+ * Preloaded into `criu swrk`, and into nothing else. It does nothing at all
+ * unless MARTLET_SHIM_DIR names a folder and the program's name begins with
+ * "criu" (CRIU starts tar, ip and others, which inherit the environment).
+ *
+ * Everything it is told lies in that folder, which belongs to one migration:
+ *
+ *   hidden.PID     dump: "START END\n" in hexadecimal, ascending: pages of this
+ *                  process that CRIU's page scan does not see (hide-pages.c)
+ *   smaps.PID      dump: read instead of /proc/PID/smaps (cached-smaps.c)
+ *   no-conntrack   dump: leave out the walk over connection tracking (conntrack.c)
+ *   control        restore: a listening SOCK_SEQPACKET socket (hold-restore.c)
+ *
+ * A file that isn't there leaves CRIU's behaviour as it is. PIDs are those
+ * that CRIU itself sees.
+ *
+ * The control socket carries short texts, one a message:
+ *
+ *   us      held PID CGROUP       a RESTORE request came; PID is CRIU's, CGROUP its
+ *                                 cgroup v2 folder ("-" if there is none)
+ *   martlet release WORDS...      go on. Words: `freeze=FOLDER` (a cgroup to freeze
+ *                                 at the end), `cgroupns` (unshare the cgroup
+ *                                 namespace first), `options=HEX` (bytes put behind
+ *                                 the request's options, where the last one wins)
+ *   us      stage NAME            CRIU notifies NAME (setup-namespaces, post-restore...)
+ *   us      ready freezing        every task is restored and stopped; we now freeze the
+ *                                 cgroup and ourselves with it: wait for "frozen 1"
+ *   us      ready waiting ERRNO   the same, but the cgroup can't be frozen: tasks stay
+ *                                 stopped by ptrace until `go`
+ *   martlet go                    answer to `ready waiting`
+ *
+ * A closed socket means that Martlet is gone: we exit, and take a half restored
+ * tree along (exit-kill.c).
+ */
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Marks the functions that stand before libc's; all others stay inside the library. */
+#define MARTLET_BEFORE_LIBC __attribute__((visibility("default")))
+
+/* The folder of this migration, or NULL: then every function here passes through. */
+const char *martlet_dir(void);
+
+/* Writes "FOLDER/name" to path. False if it doesn't fit. */
+bool martlet_path(char *path, size_t size, const char *name);
+
+/* As martlet_path, for "name.PID". */
+bool martlet_path_of(char *path, size_t size, const char *name, int pid);
+
+/* The process whose /proc folder, or a file in it, is open as fd; -1 if it is something else. */
+int martlet_pid_of(int fd);
+
+/* The next definition of a function, behind ours. Never returns NULL. */
+void *martlet_next(const char *name);
+
+/* True from the release of a restore on, in the process that received the request. */
+bool martlet_is_restoring(void);
+
+/* Writes the cgroup v2 folder of this process, as seen in this mount namespace. */
+bool martlet_own_cgroup(char *path, size_t size);
+
+/* Protobuf: the length that a criu_req of `length` bytes has at most with `added` more option bytes. */
+size_t martlet_grown_length(size_t length, size_t added);
+
+/*
+ * Puts bytes at the end of the opts submessage (field 2) of a criu_req in place.
+ * Returns the new length, or 0 if the request has no options or doesn't fit.
+ */
+size_t martlet_add_options(uint8_t *request, size_t length, size_t size, const uint8_t *added, size_t count);
