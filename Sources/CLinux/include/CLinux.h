@@ -11,3 +11,4 @@
 #include "linux_sockets.h"
 #include "linux_files.h"
 #include "linux_tcp.h"
+#include "linux_store.h"

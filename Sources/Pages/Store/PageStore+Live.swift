@@ -1,0 +1,163 @@
+public import Model
+import Host
+import Synchronization
+
+extension PageStore {
+    /// Replaces the live set of a space: the pages that exist at the freeze. Stored content stays.
+    public func setLive(_ space: SpaceID, _ runs: [PageRun]) throws(StoreError) {
+        forEachChunk(of: space) { $0.clear(.live, 0..<Chunk.pages) }
+        try addLive(space, runs)
+    }
+
+    /// Adds to the live set, for a list that comes in several frames.
+    public func addLive(_ space: SpaceID, _ runs: [PageRun]) throws(StoreError) {
+        for run in runs {
+            try eachChunk(space, run) { entry, pages throws(StoreError) in entry.set(.live, pages) }
+        }
+    }
+
+    /// Forgets the content of pages that aren't live and gives back the memory of chunks without live pages.
+    /// Call it when all live sets and all pages are in.
+    public func releaseNotLive(_ space: SpaceID) {
+        forEachChunk(of: space) { entry in
+            var live = false
+            var dropped = 0
+            for index in 0..<Chunk.words {
+                let word = entry.word(.live, index)
+                live = live || word != 0
+                for row in [ChunkEntry.Row.have, .zero] {
+                    let old = entry.words[row.rawValue + index].bitwiseAnd(word, ordering: .sequentiallyConsistent).oldValue
+                    if row == .have { dropped += (old & ~word).nonzeroBitCount }
+                }
+            }
+            if dropped > 0 { core.index.header(.storedPages).add(-dropped) }
+            if !live { releaseSlot(entry) }
+        }
+    }
+
+    /// Forgets a space: its process called execve or exited. Its number isn't used again.
+    public func drop(_ space: SpaceID) {
+        forEachChunk(of: space) { entry in
+            for row in [ChunkEntry.Row.live, .zero, .gone, .hot] { entry.clear(row, 0..<Chunk.pages) }
+            let dropped = entry.clear(.have, 0..<Chunk.pages)
+            if dropped > 0 { core.index.header(.storedPages).add(-dropped) }
+            releaseSlot(entry)
+        }
+    }
+
+    private func releaseSlot(_ entry: ChunkEntry) {
+        guard let slot = entry.slot else { return }
+        entry.setSlot(nil)
+        core.giveBack(slot)
+    }
+
+    /// Marks pages that no process needs any more.
+    func markGone(_ space: SpaceID, _ run: PageRun) {
+        forEachKnownChunk(space, run) { entry, pages in entry.set(.gone, pages) }
+    }
+
+    /// Gives a chunk's memory back, all its pages being in the processes that need them.
+    func release(_ entry: ChunkEntry) {
+        entry.setReleased() // first the flag, then the hole: nobody takes a hole for content
+        guard let slot = entry.slot else { return }
+        try? core.data.punch(slot)
+    }
+
+    // MARK: asking
+
+    /// Whether the content of a page is known, zero included.
+    public func has(_ space: SpaceID, _ address: UInt64) -> Bool {
+        asks(space, address) { $0.has(.have, $1) || $0.has(.zero, $1) }
+    }
+    /// Whether a page is known to be zero.
+    public func isZero(_ space: SpaceID, _ address: UInt64) -> Bool { asks(space, address) { $0.has(.zero, $1) } }
+    /// Whether a page is in the announced live set.
+    public func isLive(_ space: SpaceID, _ address: UInt64) -> Bool { asks(space, address) { $0.has(.live, $1) } }
+    /// Whether the restored process removed a page, so that nobody needs it any more.
+    public func isGone(_ space: SpaceID, _ address: UInt64) -> Bool { asks(space, address) { $0.has(.gone, $1) } }
+
+    /// The stored content of a page: `pageSize` bytes, valid while the store lives and the page isn't dropped or landed
+    /// again. nil if it isn't stored; a page known to be zero has no content.
+    public func content(_ space: SpaceID, _ address: UInt64) -> UnsafeRawPointer? {
+        guard let entry = find(space, address), !entry.isReleased else { return nil }
+        let page = Int(address >> 12) & (Chunk.pages - 1)
+        guard entry.has(.have, page), let slot = entry.slot else { return nil }
+        return core.data.page(slot, page)
+    }
+
+    /// Live pages whose content isn't known and which somebody needs, in address order: to be fetched from the source.
+    public func missingLive(_ space: SpaceID) -> [PageRun] {
+        var runs: [PageRun] = []
+        for entry in chunks(of: space) {
+            for page in 0..<Chunk.pages where entry.missing(page >> 6) >> UInt64(page & 63) & 1 != 0 {
+                let address = entry.base + UInt64(page * pageSize)
+                if let last = runs.last, last.end == address {
+                    runs[runs.count - 1].count += 1
+                } else {
+                    runs.append(PageRun(start: address, count: 1))
+                }
+            }
+        }
+        return runs
+    }
+
+    /// Every space that has an entry, in order.
+    public var spaces: [SpaceID] {
+        var found: Set<SpaceID> = []
+        core.index.forEach { found.insert(SpaceID(UInt32($0.key >> 36))) }
+        return found.sorted()
+    }
+
+    public var statistics: StoreStatistics {
+        var zero = 0, live = 0, missing = 0, chunks = 0
+        core.index.forEach { entry in
+            chunks += 1
+            for index in 0..<Chunk.words {
+                zero += entry.word(.zero, index).nonzeroBitCount
+                live += entry.word(.live, index).nonzeroBitCount
+                missing += entry.missing(index).nonzeroBitCount
+            }
+        }
+        return StoreStatistics(
+            stored: PageCount(core.stored.rawValue / pageSize), zero: PageCount(zero), live: PageCount(live),
+            missing: PageCount(missing), chunks: chunks)
+    }
+
+    // MARK: helpers
+
+    func find(_ space: SpaceID, _ address: UInt64) -> ChunkEntry? { core.index.find(StoreIndex.key(space, address)) }
+
+    private func asks(_ space: SpaceID, _ address: UInt64, _ question: (ChunkEntry, Int) -> Bool) -> Bool {
+        find(space, address).map { question($0, Int(address >> 12) & (Chunk.pages - 1)) } ?? false
+    }
+
+    /// Entries of a space in address order.
+    func chunks(of space: SpaceID) -> [ChunkEntry] {
+        var found: [(base: UInt64, entry: ChunkEntry)] = []
+        forEachChunk(of: space) { found.append(($0.base, $0)) }
+        return found.sorted { $0.base < $1.base }.map(\.entry)
+    }
+
+    private func forEachChunk(of space: SpaceID, _ body: (ChunkEntry) -> Void) {
+        let number = UInt64(space.rawValue)
+        core.index.forEach { if $0.key >> 36 == number { body($0) } }
+    }
+
+    /// Chunks of a run that have entries; a run over far more chunks than the store has costs no more than those.
+    private func forEachKnownChunk(_ space: SpaceID, _ run: PageRun, _ body: (ChunkEntry, Range<Int>) -> Void) {
+        func visit(_ entry: ChunkEntry) {
+            let first = max(run.start, entry.base), last = min(run.end, entry.base + UInt64(Chunk.bytes))
+            if first < last { body(entry, Int((first - entry.base) >> 12)..<Int((last - entry.base) >> 12)) }
+        }
+        let span = Int((run.end - run.start) >> Chunk.shift) + 2
+        if span > core.index.chunkCount {
+            forEachChunk(of: space, visit)
+        } else {
+            var at = run.start
+            while at < run.end {
+                if let entry = find(space, at) { visit(entry) }
+                at = (at >> Chunk.shift + 1) << Chunk.shift
+            }
+        }
+    }
+}
