@@ -10,3 +10,6 @@
 #include "linux_memory.h"
 #include "linux_sockets.h"
 #include "linux_files.h"
+#include "linux_mounts.h"
+#include "linux_trees.h"
+#include "linux_packets.h"
