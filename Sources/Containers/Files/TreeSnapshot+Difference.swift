@@ -1,0 +1,117 @@
+import CLinux
+import Model
+
+extension TreeSnapshot {
+    /// What changed since an earlier snapshot of the same tree.
+    /// - Parameters:
+    ///   - old: the snapshot taken before the last copy.
+    ///   - mapped: files with writable shared mappings, now or at `old`'s time: always counted as changed.
+    public func difference(since old: TreeSnapshot, mapped: Set<FileIdentity> = []) -> TreeDifference {
+        var comparison = Comparison(old: old, new: self)
+        comparison.run(mapped: Set(mapped.filter { $0.device == device }.map(\.inode)))
+        return comparison.result()
+    }
+}
+
+private struct Comparison {
+    let old: TreeSnapshot
+    let new: TreeSnapshot
+    private var changed: [Int] = []
+    private var deleted: [Int] = []
+
+    init(old: TreeSnapshot, new: TreeSnapshot) {
+        self.old = old
+        self.new = new
+    }
+
+    mutating func run(mapped: Set<UInt64>) {
+        compareEntry(0, 0)
+        compareFolders(0, 0)
+        if !mapped.isEmpty { addAll { mapped.contains($0.inode) && $0.child < 0 } }
+        // A file with several names is one file: rsync links the names that it is told of, and only those.
+        let linked = Set(changed.compactMap { new.entries[$0].links > 1 ? new.entries[$0].inode : nil })
+        if !linked.isEmpty { addAll { $0.links > 1 && linked.contains($0.inode) } }
+    }
+
+    private mutating func addAll(where matches: (TreeSnapshot.Entry) -> Bool) {
+        let known = Set(changed)
+        for index in new.entries.indices where matches(new.entries[index]) && !known.contains(index) {
+            changed.append(index)
+        }
+    }
+
+    private mutating func compareEntry(_ before: Int, _ after: Int) {
+        let entry = old.entries[before]
+        if !entry.sameState(as: new.entries[after]) || entry.ctime >= old.freshFrom { changed.append(after) }
+    }
+
+    private mutating func compareFolders(_ before: Int, _ after: Int) {
+        var pending = [(before, after)]
+        while let (before, after) = pending.popLast() {
+            let a = old.folders[before], b = new.folders[after]
+            let olds = Int(a.first)..<Int(a.first + a.count), news = Int(b.first)..<Int(b.first + b.count)
+            if olds.count == news.count, zip(olds, news).allSatisfy({ sameName($0, $1) }) {
+                for (x, y) in zip(olds, news) { comparePair(x, y, &pending) }
+            } else {
+                merge(olds.sorted { old.name($0).lexicographicallyPrecedes(old.name($1)) },
+                      news.sorted { new.name($0).lexicographicallyPrecedes(new.name($1)) }, &pending)
+            }
+        }
+    }
+
+    private func sameName(_ a: Int, _ b: Int) -> Bool {
+        old.entries[a].nameLength == new.entries[b].nameLength && old.name(a) == new.name(b)
+    }
+
+    private mutating func merge(_ olds: [Int], _ news: [Int], _ pending: inout [(Int, Int)]) {
+        var i = 0, j = 0
+        while i < olds.count || j < news.count {
+            if i < olds.count, j < news.count, sameName(olds[i], news[j]) {
+                comparePair(olds[i], news[j], &pending)
+                (i, j) = (i + 1, j + 1)
+            } else if j == news.count || (i < olds.count && old.name(olds[i]).lexicographicallyPrecedes(new.name(news[j]))) {
+                deleted.append(olds[i])
+                i += 1
+            } else {
+                addTree(news[j])
+                j += 1
+            }
+        }
+    }
+
+    private mutating func comparePair(_ before: Int, _ after: Int, _ pending: inout [(Int, Int)]) {
+        let a = old.entries[before], b = new.entries[after]
+        if (a.child >= 0) != (b.child >= 0) || (a.child >= 0 && a.inode != b.inode) {
+            // Replaced by another kind of thing, or by another folder of the same name.
+            if a.child >= 0, b.child >= 0 { pending.append((Int(a.child), Int(b.child))) }
+            if a.child < 0 { addTree(after) } else { changed.append(after) }
+            return
+        }
+        compareEntry(before, after)
+        if a.child >= 0 { pending.append((Int(a.child), Int(b.child))) }
+    }
+
+    /// A new entry with all below it.
+    private mutating func addTree(_ index: Int) {
+        var pending = [index]
+        while let index = pending.popLast() {
+            changed.append(index)
+            let child = new.entries[index].child
+            guard child >= 0 else { continue }
+            let folder = new.folders[Int(child)]
+            pending += Int(folder.first)..<Int(folder.first + folder.count)
+        }
+    }
+
+    func result() -> TreeDifference {
+        var result = TreeDifference()
+        var bytes: UInt64 = 0
+        for index in changed {
+            result.changed.append(new.path(index))
+            if UInt32(new.entries[index].mode) & LINUX_S_IFMT == LINUX_S_IFREG { bytes += new.entries[index].size }
+        }
+        result.deleted = deleted.map(old.path)
+        result.bytes = ByteCount(Int(clamping: bytes))
+        return result
+    }
+}
