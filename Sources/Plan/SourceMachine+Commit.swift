@@ -31,7 +31,7 @@ extension SourceMachine {
 
     mutating func releasing(_ pass: FinalPass, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
-        case .connected, .received(.inquire), .timer(.retry): return sayRelease(pass)
+        case .connected, .timer(.retry): return sayRelease(pass)
         case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
@@ -40,7 +40,8 @@ extension SourceMachine {
             case .aborted(let reason): return revoke(Problem(what: "release the restored container", why: reason))
             case .unknown: return doubt(.destinationForgot)
             case .lost: return doubt(.destinationLost)
-            case .ready, .preparing, nil: return []
+            case .ready: return [.send(.release)]
+            case .preparing, nil: return []
             }
         case .timer(.patience): return doubt(.destinationUnreachable)
         case .runHere: return revoke(Problem(what: "migrate", why: "a person ordered it to run here"))
@@ -50,12 +51,13 @@ extension SourceMachine {
 
     mutating func revoking(_ why: Problem, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
-        case .connected, .received(.inquire), .timer(.retry): return sayAbort(why.why)
+        case .connected, .timer(.retry): return sayAbort(why.why)
         case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
             // Nobody was told of the decision, so a destination without a journal can't run either.
             case .aborted, .unknown: return revoke(why)
+            case .ready: return [.send(.abort(reason: why.why))]
             default: return []
             }
         case .timer(.patience): return doubt(.destinationUnreachable)

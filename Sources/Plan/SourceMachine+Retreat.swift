@@ -55,7 +55,6 @@ extension SourceMachine {
         let sayAbort = SourceAction.send(.abort(reason: retreat.ending.problem?.why ?? ""))
         switch event {
         case .rolledBack: now.undone = true
-        case .received(.inquire): return [sayAbort]
         case .received(let message):
             switch message.standing {
             case .aborted, .unknown: now.told = true

@@ -1,0 +1,221 @@
+@testable import Plan
+
+/// One thing that happens.
+enum Step: Hashable, Sendable {
+    // Ordinary course
+    case perform(Role, Int)
+    case tell(Role)
+    case deliver(Role)
+    case sourceTimer(SourceTimer)
+    case destinationTimer(DestinationTimer)
+    case recover(Role)
+    // Faults, each taken from the budget
+    case fail(Role, Int)
+    /// A record reached the disk although its write failed.
+    case failAfterEffect(Role, Int)
+    case crash(Role)
+    case crashAfterEffect(Role, Int)
+    case lose(Role)
+    case duplicate(Role)
+    case overtake(Role)
+    case cutLink
+    case refuseConnection(Int)
+    case interrupt(Role)
+    case copyDies
+    case containerExits
+
+}
+
+extension World {
+    /// What may happen next.
+    func steps(containerMayExit: Bool = false) -> [Step] {
+        var steps = ordinarySteps()
+        guard faultsLeft > 0 else { return steps }
+        if source.state != nil {
+            steps.append(.crash(.source))
+            steps.append(.interrupt(.source))
+            for (index, action) in source.doing.enumerated() where mayBePerformed(index, source.doing) {
+                steps.append(.crashAfterEffect(.source, index))
+                if case .connect = action { steps.append(.refuseConnection(index)) } else { steps.append(.fail(.source, index)) }
+                if case .journal = action { steps.append(.failAfterEffect(.source, index)) }
+            }
+            for timer in [SourceTimer.answer, .frozen, .patience, .deadline] where source.timers.contains(timer) {
+                steps.append(.sourceTimer(timer))
+            }
+            if containerMayExit, source.tasks != .none { steps.append(.containerExits) }
+        }
+        if destination.state != nil {
+            steps.append(.crash(.destination))
+            steps.append(.interrupt(.destination))
+            for (index, action) in destination.doing.enumerated() where mayBePerformed(index, destination.doing) {
+                steps.append(.crashAfterEffect(.destination, index))
+                steps.append(.fail(.destination, index))
+                if case .journal = action { steps.append(.failAfterEffect(.destination, index)) }
+            }
+        }
+        if destination.tasks == .frozen { steps.append(.copyDies) }
+        if source.connected || destination.connected { steps.append(.cutLink) }
+        for (role, queue) in [(Role.destination, toDestination), (.source, toSource)] where mayDeliver(role) && !queue.isEmpty {
+            steps += [.lose(role), .duplicate(role)]
+            if queue.count > 1 { steps.append(.overtake(role)) }
+        }
+        return steps
+    }
+
+    /// Without any fault.
+    func ordinarySteps() -> [Step] {
+        var steps: [Step] = []
+        if !source.facts.isEmpty { steps.append(.tell(.source)) }
+        if !destination.facts.isEmpty { steps.append(.tell(.destination)) }
+        for index in source.doing.indices where mayBePerformed(index, source.doing) { steps.append(.perform(.source, index)) }
+        for (index, action) in destination.doing.enumerated() where mayBePerformed(index, destination.doing) {
+            // Missing pages come from a frozen source over a connection.
+            if action == .startFill, method == .hybrid, !filled, !(destination.connected && source.tasks != .none) { continue }
+            steps.append(.perform(.destination, index))
+        }
+        if mayDeliver(.destination), !toDestination.isEmpty { steps.append(.deliver(.destination)) }
+        if mayDeliver(.source), !toSource.isEmpty { steps.append(.deliver(.source)) }
+        if source.state == nil, source.isOpen { steps.append(.recover(.source)) }
+        if destination.state == nil, destination.isOpen { steps.append(.recover(.destination)) }
+        if source.timers.contains(.retry) { steps.append(.sourceTimer(.retry)) }
+        if destination.timers.contains(.verdict) { steps.append(.destinationTimer(.verdict)) }
+        if destination.timers.contains(.bye) { steps.append(.destinationTimer(.bye)) }
+        return steps
+    }
+
+    /// Records keep their order; everything else may end in any order.
+    private func mayBePerformed(_ index: Int, _ doing: [SourceAction]) -> Bool {
+        guard case .journal = doing[index] else { return true }
+        return !doing[..<index].contains { if case .journal = $0 { true } else { false } }
+    }
+
+    private func mayBePerformed(_ index: Int, _ doing: [DestinationAction]) -> Bool {
+        guard case .journal = doing[index] else { return true }
+        return !doing[..<index].contains { if case .journal = $0 { true } else { false } }
+    }
+
+    /// What comes over a connection is told after the connection itself.
+    private func mayDeliver(_ role: Role) -> Bool {
+        switch role {
+        case .source:
+            source.state != nil && !source.facts.contains(.connected)
+        case .destination:
+            destination.state != nil && !destination.facts.contains(.connected)
+        }
+    }
+
+    /// The world after `step`.
+    func after(_ step: Step) -> World {
+        var world = self
+        world.take(step)
+        world.check()
+        return world
+    }
+
+    private mutating func take(_ step: Step) {
+        switch step {
+        case .perform(.source, let index): perform(source.doing.remove(at: index))
+        case .perform(.destination, let index): perform(destination.doing.remove(at: index))
+        case .tell(.source): tellSource(source.facts.removeFirst())
+        case .tell(.destination): tellDestination(destination.facts.removeFirst())
+        case .deliver(.source): tellSource(.received(toSource.removeFirst()))
+        case .deliver(.destination): tellDestination(.received(toDestination.removeFirst()))
+        case .sourceTimer(let timer):
+            if timer != .retry { faultsLeft -= 1 }
+            source.timers.remove(timer)
+            tellSource(.timer(timer))
+        case .destinationTimer(let timer):
+            destination.timers.remove(timer)
+            tellDestination(.timer(timer))
+        case .recover(.source): restartSource()
+        case .recover(.destination): startDestination()
+        default:
+            faultsLeft -= 1
+            takeFault(step)
+        }
+    }
+
+    private mutating func takeFault(_ step: Step) {
+        switch step {
+        case .fail(.source, let index):
+            if let step = Self.step(of: source.doing.remove(at: index)) { source.facts.append(.failed(step, Sample.problem)) }
+        case .fail(.destination, let index):
+            if let step = Self.step(of: destination.doing.remove(at: index)) { destination.facts.append(.failed(step, Sample.problem)) }
+        case .failAfterEffect(.source, let index):
+            guard case .journal(let record) = source.doing.remove(at: index) else { return }
+            source.write(record.kind)
+            source.facts.append(.failed(.journal(record.kind), Sample.problem))
+        case .failAfterEffect(.destination, let index):
+            guard case .journal(let record) = destination.doing.remove(at: index) else { return }
+            destination.write(record.kind)
+            destination.facts.append(.failed(.journal(record.kind), Sample.problem))
+        case .crash(.source): crashSource()
+        case .crash(.destination): crashDestination()
+        case .crashAfterEffect(.source, let index):
+            perform(source.doing.remove(at: index))
+            check()
+            crashSource()
+        case .crashAfterEffect(.destination, let index):
+            perform(destination.doing.remove(at: index))
+            check()
+            crashDestination()
+        case .lose(.source): toSource.removeFirst()
+        case .lose(.destination): toDestination.removeFirst()
+        case .duplicate(.source): tellSource(.received(toSource[0]))
+        case .duplicate(.destination): tellDestination(.received(toDestination[0]))
+        case .overtake(.source): tellSource(.received(toSource.remove(at: 1)))
+        case .overtake(.destination): tellDestination(.received(toDestination.remove(at: 1)))
+        case .cutLink: breakLink()
+        case .refuseConnection(let index):
+            source.doing.remove(at: index)
+            source.facts.append(.connectionFailed(Sample.problem))
+        case .interrupt(.source): tellSource(.interrupted)
+        case .interrupt(.destination): tellDestination(.interrupted)
+        case .copyDies:
+            destination.tasks = .none
+            copyDied = true
+            if destination.state != nil { destination.facts.append(.containerExited) }
+        case .containerExits:
+            source.tasks = .none
+            exited = true
+            source.facts.append(.containerExited)
+        default: break
+        }
+    }
+}
+
+extension World {
+    /// The step in words, told before it is taken.
+    func words(_ step: Step) -> String {
+        func doing(_ role: Role, _ index: Int) -> String {
+            role == .source ? Self.short(source.doing[index]) : Self.short(destination.doing[index])
+        }
+        return switch step {
+        case .perform(let role, let index): "\(role) does \(doing(role, index))"
+        case .tell(.source): "source learns \(Self.short(source.facts[0]))"
+        case .tell(.destination): "destination learns \(Self.short(destination.facts[0]))"
+        case .deliver(let role): "\(role) hears '\((role == .source ? toSource : toDestination)[0].name)'"
+        case .sourceTimer(let timer): "source timer \(timer)"
+        case .destinationTimer(let timer): "destination timer \(timer)"
+        case .recover(let role): "\(role) restarts"
+        case .fail(let role, let index): "FAULT \(role) fails at \(doing(role, index))"
+        case .failAfterEffect(let role, let index): "FAULT \(role) fails at \(doing(role, index)), which is on disk"
+        case .crash(let role): "FAULT \(role) crashes"
+        case .crashAfterEffect(let role, let index): "FAULT \(role) crashes right after \(doing(role, index))"
+        case .lose(let role): "FAULT \(role) never hears '\((role == .source ? toSource : toDestination)[0].name)'"
+        case .duplicate(let role): "FAULT \(role) hears '\((role == .source ? toSource : toDestination)[0].name)' twice"
+        case .overtake(let role): "FAULT \(role) hears '\((role == .source ? toSource : toDestination)[1].name)' too early"
+        case .cutLink: "FAULT the link breaks"
+        case .refuseConnection: "FAULT the connection is refused"
+        case .interrupt(let role): "FAULT \(role) is interrupted"
+        case .copyDies: "FAULT the held copy dies"
+        case .containerExits: "FAULT the container ends at the source"
+        }
+    }
+
+    private static func short(_ value: some Any) -> String {
+        if let action = value as? SourceAction, case .journal(let record) = action { return "journal \(record.kind)" }
+        if let action = value as? DestinationAction, case .journal(let record) = action { return "journal \(record.kind)" }
+        return String("\(value)".prefix(40))
+    }
+}
