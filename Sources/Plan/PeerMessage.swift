@@ -91,10 +91,12 @@ public struct Offer: Hashable, Sendable, Codable {
     public var options: MigrationOptions
     /// The source's own findings, so that one report shows both hosts.
     public var findings: [Finding]
+    /// What only the doers read: host and container as the source sees them, a JSON document of theirs.
+    public var facts: String
 
     public init(
         version: Int = Offer.currentVersion, migration: MigrationID, container: ContainerDescription,
-        source: Capabilities, options: MigrationOptions, findings: [Finding]
+        source: Capabilities, options: MigrationOptions, findings: [Finding], facts: String = ""
     ) {
         self.version = version
         self.migration = migration
@@ -102,6 +104,7 @@ public struct Offer: Hashable, Sendable, Codable {
         self.source = source
         self.options = options
         self.findings = findings
+        self.facts = facts
     }
 }
 

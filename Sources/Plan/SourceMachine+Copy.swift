@@ -16,7 +16,7 @@ extension SourceMachine {
             state.stage = .offering
             let offer = Offer(
                 migration: order.migration, container: order.container, source: order.capabilities,
-                options: order.options, findings: order.findings)
+                options: order.options, findings: order.findings, facts: order.facts)
             return [.send(.offer(offer)), .startTimer(.answer, Patience.answer)]
         case .connectionFailed(let problem): return refuse(unreachable: problem)
         default: return untouched(event)
