@@ -10,3 +10,4 @@
 #include "linux_memory.h"
 #include "linux_sockets.h"
 #include "linux_files.h"
+#include "linux_heap.h"
