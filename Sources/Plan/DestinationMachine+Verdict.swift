@@ -116,7 +116,7 @@ extension DestinationMachine {
             return finish(Ending(.failed, problem: problem, needsRecover: true))
         case .journalWritten(.aborted), .failed(.journal(.aborted), _):
             // Nothing is left to do here even if the source never hears of it; the journal answers later questions.
-            let close = gone ? [record(.done)] : []
+            let close = gone && event == .journalWritten(.aborted) ? [record(.done)] : []
             guard state.connected else { return close + finish(Ending(.rolledBack, problem: why, needsRecover: !gone)) }
             state.stage = .aborted(why)
             return [.send(.aborted(reason: why.why)), .startTimer(.bye, Patience.bye)] + close
@@ -145,10 +145,11 @@ extension DestinationMachine {
         case .lost: return declareLost()
         default:
             // `aborted` behind `released` means that the held copy died before it was let go.
-            if let aborted = records.last(where: { $0.kind == .aborted }) {
-                state.stage = .aborted(Problem(what: "receive the container", why: aborted.reason ?? "aborted"))
-            } else {
+            let aborted = records.last { $0.kind == .aborted }
+            if aborted == nil, records.contains(where: { $0.kind == .released }) {
                 state.stage = .leaving
+            } else {
+                state.stage = .aborted(Problem(what: "receive the container", why: aborted?.reason ?? "aborted"))
             }
             return [.startTimer(.bye, Patience.bye)]
         }

@@ -85,6 +85,7 @@ extension SourceMachine {
     func tooLate(_ event: SourceEvent) -> [SourceAction] {
         switch event {
         case .interrupted: [.note("too late to stop: the decision is made, finishing")]
+        case .containerExited: [.note("somebody killed the frozen copy here; pages that stayed behind are lost")]
         case .failed(.serveMissing, let problem): [.note("\(problem.what): \(problem.why)")]
         default: []
         }

@@ -143,11 +143,16 @@ struct Explorer {
     private func ended(_ world: World, _ violation: Violation) throws -> Ended {
         func broken(_ rule: String) -> Violation { Violation(rule: rule, start: violation.start, way: violation.way, world: world) }
         if world.source.isOpen || world.destination.isOpen {
-            // The one way to stay open is a doubt that only a person can settle.
-            guard world.copyDied, world.source.tasks == .frozen, world.destination.tasks == .none,
-                world.destination.journal.contains(.released)
-            else { throw broken("settled, but a journal is open") }
-            return .inDoubt
+            // A journal stays open only where a held copy died between the release's record and the thaw, and the process
+            // that knew it died too: then the destination can't swear that it never ran.
+            guard world.copyDied, world.destination.tasks == .none, world.destination.journal.contains(.released) else {
+                throw broken("settled, but a journal is open")
+            }
+            switch world.source.tasks {
+            case .frozen where world.source.journal.contains(.decided): return .inDoubt
+            case .running where !world.networkCut: return .runsAtSource
+            default: throw broken("in doubt, and the source's copy is neither kept nor running")
+            }
         }
         switch (world.source.tasks, world.destination.tasks) {
         case (.running, .none):

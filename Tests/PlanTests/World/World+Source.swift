@@ -8,10 +8,7 @@ extension World {
         case .send(let message): send(message, to: .destination)
         case .startTimer(let timer, _): source.timers.insert(timer)
         case .stopTimer(let timer): source.timers.remove(timer)
-        case .finish:
-            if source.tasks == .traced { breaks("the source ended while CRIU alone held the tasks") }
-            source.crash()
-            breakLink()
+        case .finish: crashSource()
         default:
             source.doing.append(action)
         }
@@ -25,7 +22,7 @@ extension World {
             source.write(record.kind)
             source.facts.append(.journalWritten(record.kind))
         case .syncFiles: source.facts.append(.filesSynced)
-        case .startRound: source.facts.append(.roundFinished(Sample.report()))
+        case .startRound: source.facts.append(.roundFinished(Sample.report(dirty: method == .hybrid ? 1_000_000 : 0)))
         case .startCriu: source.facts.append(.criuHeld)
         case .cutNetwork:
             networkCut = true

@@ -42,7 +42,7 @@ extension World {
             for timer in [SourceTimer.answer, .frozen, .patience, .deadline] where source.timers.contains(timer) {
                 steps.append(.sourceTimer(timer))
             }
-            if containerMayExit, source.tasks != .none { steps.append(.containerExits) }
+            if containerMayExit, source.tasks != .none, !needsFrozenSource { steps.append(.containerExits) }
         }
         if destination.state != nil {
             steps.append(.crash(.destination))
@@ -62,8 +62,17 @@ extension World {
         return steps
     }
 
+    /// In hybrid the frozen copy holds the only copy of some pages once the decision is made: who kills it then kills
+    /// the container. That can't be healed by any rule, so it isn't tried.
+    private var needsFrozenSource: Bool {
+        guard method == .hybrid else { return false }
+        if case .deciding = source.state?.stage { return true }
+        return source.journal.contains(.decided)
+    }
+
     /// Without any fault.
     func ordinarySteps() -> [Step] {
+        if grain == .coarse, let first = quietWork() { return [first] }
         var steps: [Step] = []
         if !source.facts.isEmpty { steps.append(.tell(.source)) }
         if !destination.facts.isEmpty { steps.append(.tell(.destination)) }
@@ -77,10 +86,29 @@ extension World {
         if mayDeliver(.source), !toSource.isEmpty { steps.append(.deliver(.source)) }
         if source.state == nil, source.isOpen { steps.append(.recover(.source)) }
         if destination.state == nil, destination.isOpen { steps.append(.recover(.destination)) }
+        if grain == .coarse, !steps.isEmpty { return steps }
         if source.timers.contains(.retry) { steps.append(.sourceTimer(.retry)) }
         if destination.timers.contains(.verdict) { steps.append(.destinationTimer(.verdict)) }
         if destination.timers.contains(.bye) { steps.append(.destinationTimer(.bye)) }
         return steps
+    }
+
+    /// Work whose order with anything else can't matter, because no other part of the world sees it.
+    private func quietWork() -> Step? {
+        let quietAtSource = source.doing.firstIndex {
+            switch $0 {
+            case .syncFiles, .startRound, .startCriu, .sendFinalPages, .shipImages, .clean: true
+            default: false
+            }
+        }
+        if let quietAtSource { return .perform(.source, quietAtSource) }
+        let quietAtDestination = destination.doing.firstIndex {
+            switch $0 {
+            case .check, .prepare, .startRestore, .clean: true
+            default: false
+            }
+        }
+        return quietAtDestination.map { .perform(.destination, $0) }
     }
 
     /// Records keep their order; everything else may end in any order.
@@ -114,8 +142,17 @@ extension World {
 
     private mutating func take(_ step: Step) {
         switch step {
-        case .perform(.source, let index): perform(source.doing.remove(at: index))
-        case .perform(.destination, let index): perform(destination.doing.remove(at: index))
+        case .perform(.source, let index):
+            let known = source.facts.count
+            let action = source.doing.remove(at: index)
+            perform(action)
+            guard grain == .coarse, action != .connect, source.facts.count > known else { return }
+            tellSource(source.facts.remove(at: known))
+        case .perform(.destination, let index):
+            let known = destination.facts.count
+            perform(destination.doing.remove(at: index))
+            guard grain == .coarse, destination.facts.count > known else { return }
+            tellDestination(destination.facts.remove(at: known))
         case .tell(.source): tellSource(source.facts.removeFirst())
         case .tell(.destination): tellDestination(destination.facts.removeFirst())
         case .deliver(.source): tellSource(.received(toSource.removeFirst()))

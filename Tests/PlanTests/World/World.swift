@@ -58,6 +58,17 @@ struct World: Hashable, Sendable {
     var toSource: [PeerMessage] = []
     var faultsLeft: Int
     let method: Plan.Method
+    let grain: Grain
+
+    /// How finely the order of events is told apart.
+    enum Grain: Hashable, Sendable {
+        /// Everything may happen between an action's effect and the moment when the machine learns of it; timers may
+        /// run out at any time.
+        case fine
+        /// The machine learns at once, work that touches nothing shared is done first, timers run out when nothing
+        /// else goes on. Crashes between effect and knowledge remain. Far fewer worlds, so more faults can be tried.
+        case coarse
+    }
 
     // What a watcher knows and the machines don't.
     var networkCut = false
@@ -70,8 +81,9 @@ struct World: Hashable, Sendable {
     /// The first rule that was broken.
     var broken: String?
 
-    init(_ method: Plan.Method, faults: Int) {
+    init(_ method: Plan.Method, faults: Int, grain: Grain) {
         self.method = method
+        self.grain = grain
         faultsLeft = faults
         source.state = SourceState()
         tellSource(.started)
@@ -178,10 +190,14 @@ struct World: Hashable, Sendable {
         tellSource(.started)
     }
 
+    /// The source's process ends, by a crash or by itself.
     mutating func crashSource() {
         source.crash()
         // CRIU dies with its parent and lets go of the tasks it holds.
-        if source.tasks == .traced { source.tasks = .running }
+        if source.tasks == .traced {
+            source.tasks = .running
+            if source.journal.contains(.decided) { breaks("after the decision only CRIU held the tasks") }
+        }
         breakLink()
     }
 
