@@ -1,3 +1,5 @@
+import Model
+
 /// From `ready` to the end, and the way out.
 extension DestinationMachine {
     mutating func ready(_ event: DestinationEvent) -> [DestinationAction] {

@@ -1,3 +1,5 @@
+import Model
+
 /// From the start to `ready`: all that can be undone by the source alone.
 extension SourceMachine {
     mutating func idle(_ event: SourceEvent) -> [SourceAction] {

@@ -1,3 +1,5 @@
+import Model
+
 /// Back to a container that runs here; and what a restarted source does.
 extension SourceMachine {
     static let exited = Problem(
