@@ -65,9 +65,7 @@ extension World {
     /// In hybrid the frozen copy holds the only copy of some pages once the decision is made: who kills it then kills
     /// the container. That can't be healed by any rule, so it isn't tried.
     private var needsFrozenSource: Bool {
-        guard method == .hybrid else { return false }
-        if case .deciding = source.state?.stage { return true }
-        return source.journal.contains(.decided)
+        method == .hybrid && source.journal.contains(.decided)
     }
 
     /// Without any fault.
@@ -215,7 +213,8 @@ extension World {
         case .containerExits:
             source.tasks = .none
             exited = true
-            source.facts.append(.containerExited)
+            // In hybrid the machine can take a decision back only while nobody was told of it.
+            if method == .hybrid { tellSource(.containerExited) } else { source.facts.append(.containerExited) }
         default: break
         }
     }
