@@ -14,6 +14,10 @@ extension SourceMachine {
             guard case .aborted(let reason) = message.standing else { return [] }
             state.stage = .deciding(pass, aborted: reason)
             return []
+        case .containerExited where pass == .listOnly:
+            // The pages that should have stayed behind are gone, and nobody was told of the decision yet.
+            state.stage = .revoking(Self.exited)
+            return sayAbort(Self.exited.why) + [.startTimer(.patience, Patience.decided)]
         default: return nil
         }
     }
@@ -55,8 +59,12 @@ extension SourceMachine {
         case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
-            // Nobody was told of the decision, so a destination without a journal can't run either.
-            case .aborted, .unknown: return revoke(why)
+            case .aborted: return revoke(why)
+            // If nobody was told of the decision, a destination without a journal can't run either.
+            case .unknown: return order == nil ? doubt(.destinationForgot) : revoke(why)
+            // A source that was restarted doesn't know whether it had said `release`.
+            case .filled: return committed(.listOnly) + kill()
+            case .lost: return doubt(.destinationLost)
             case .ready: return [.send(.abort(reason: why.why))]
             default: return []
             }
@@ -76,7 +84,7 @@ extension SourceMachine {
         switch event {
         // If it is not on disk, recovery asks the destination and hears the same again.
         case .journalWritten(.revoked), .failed(.journal(.revoked), _):
-            return retreat(Ending(.rolledBack, problem: why), told: true)
+            return retreat(Ending(why == Self.exited ? .failed : .rolledBack, problem: why), told: true)
         default: return nil
         }
     }

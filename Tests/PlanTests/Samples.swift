@@ -13,7 +13,7 @@ enum Sample {
     static let problem = Problem(what: "try", why: "it was made to fail")
     static let recovery = RecoveryFacts(
         engine: "runc", bundle: "/data/redis", cgroup: "/sys/fs/cgroup/redis", session: "/run/martlet/1", pid: 4711,
-        startTime: 1234, boot: "boot", keepSource: false, pagesMayStayBehind: true)
+        startTime: 1234, boot: "boot", keepSource: false)
     static let shipped = Shipped(images: 1, imageBytes: ByteCount(1), spaces: [], streamMarks: [], pagesStayBehind: false)
     static let running = Running(thawedAt: 1, pid: 7)
     static let findings = Findings(destination: host, findings: [])
@@ -39,9 +39,9 @@ enum Sample {
         RoundReport(pages: 2560, bytesSent: 10 << 20, durationMS: 10, dirtyPages: dirty)
     }
 
-    static func record(_ kind: JournalRecord.Kind, _ role: Role) -> JournalRecord {
+    static func record(_ kind: JournalRecord.Kind, _ role: Role, pagesStayBehind: Bool = false) -> JournalRecord {
         JournalRecord(
             kind, migration: id, role: role, container: "redis", peer: "peer",
-            recovery: kind == .opened ? recovery : nil)
+            recovery: kind == .opened ? recovery : nil, pagesStayBehind: kind == .decided ? pagesStayBehind : nil)
     }
 }

@@ -40,7 +40,7 @@ import Testing
         .journal(
             JournalRecord(
                 kind, migration: Sample.id, role: .source, container: "redis", peer: "beta",
-                recovery: kind == .opened ? Sample.recovery : nil))
+                recovery: kind == .opened ? Sample.recovery : nil, pagesStayBehind: kind == .decided ? false : nil))
     }
 
     static func machine(after count: Int) -> SourceMachine {

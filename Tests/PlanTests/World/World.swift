@@ -111,7 +111,7 @@ struct World: Hashable, Sendable {
         guard let state = source.state else { return }
         var machine: SourceMachine
         if let born = source.born {
-            machine = SourceMachine(recovering: born.map { Sample.record($0, .source) }, container: source.bornTasks)!
+            machine = SourceMachine(recovering: born.map { Sample.record($0, .source, pagesStayBehind: method == .hybrid) }, container: source.bornTasks)!
         } else {
             machine = SourceMachine(Self.orders[method]!)
         }
