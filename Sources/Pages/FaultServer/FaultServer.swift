@@ -71,6 +71,7 @@ public final class FaultServer: Sendable {
 
     /// Begins to fill. A second call changes nothing.
     public func startFill() {
+        store.endLandingAhead()
         shared.journal.word(.fillStarted).store(1)
         shared.changed { $0.started = $0.started ?? .now }
     }
