@@ -18,7 +18,7 @@ extension TreeSnapshot {
         return TreeSnapshot(
             entries: walk.entries, folders: walk.folders, names: walk.names,
             freshFrom: Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec) - tick, device: walk.device,
-            allocated: ByteCount(Int(walk.isBlocker) * 512))
+            allocated: ByteCount(Int(walk.blocks) * 512))
     }
 }
 
@@ -69,7 +69,7 @@ private struct TreeWalk {
             nameOffset: UInt32(nameOffset), folder: folder, child: isFolder ? Int32(folders.count) : -1,
             links: isFolder ? 1 : state.links, // a folder's count follows its subfolders, which are seen by themselves
             mode: UInt16(truncatingIfNeeded: state.mode), nameLength: UInt16(nameLength)))
-        blocks += state.isBlocker
+        blocks += state.blocks
         if isFolder { folders.append(TreeSnapshot.Folder(entry: index, first: 0, count: 0)) }
     }
 

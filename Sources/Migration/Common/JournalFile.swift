@@ -1,6 +1,6 @@
 import Glibc
 public import Host
-import Model
+public import Model
 public import Plan
 
 /// A migration's journal of one role: one JSON object a line, each on disk before it counts.

@@ -1,3 +1,4 @@
+import Synchronization
 import Containers
 import Glibc
 import Host

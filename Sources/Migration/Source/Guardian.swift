@@ -28,7 +28,7 @@ final class Guardian: Sendable {
     }
 
     /// The guardian's own life. Returns true if its ward ended without a word.
-    static func watch(_ descriptor: OwnedDescriptor) -> Bool {
+    static func watch(_ descriptor: consuming OwnedDescriptor) -> Bool {
         var byte: UInt8 = 0
         while true {
             guard let ready = try? Poll.wait(descriptor.raw, for: .input, until: nil), !ready.isEmpty else { continue }

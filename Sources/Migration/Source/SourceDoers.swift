@@ -38,7 +38,7 @@ final class SourceDoers: Sendable {
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
-        case .syncFiles: step("files", .syncFiles) { try $0.files.syncAndReport(self.mailbox) }
+        case .syncFiles: step("files", .syncFiles) { _ = try $0.files.sync(); self.mailbox.post(.filesSynced) }
         case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
         case .startCriu:
             step("criu", .startCriu) {

@@ -70,7 +70,10 @@ enum Tunnel {
             ends = [first.takeDescriptor().release(), second.takeDescriptor().release()]
         }
         let ours = OwnedDescriptor(taking: ends[0])
-        _ = try ByteTunnel(connection, descriptor: OwnedDescriptor(taking: ends[1]))
+        // The tunnel lives as long as its connection.
+        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1])) { end in
+            if case .failed(let error) = end { logLine("files: \(error)") }
+        }
         return ours
     }
 }

@@ -34,7 +34,7 @@ final class SourceMemory: @unchecked Sendable {
     ) {
         (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
         self.innerPID = innerPID
-        limit = options.bandwidth.map { BandwidthLimit(bytesPerSecond: $0.rawValue) }
+        limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
     }
 
     /// Opens the data streams: one for each lane of pages and one for images, so that neither waits for the other.
@@ -73,7 +73,7 @@ final class SourceMemory: @unchecked Sendable {
         let took = began.elapsed
         return RoundReport(
             pages: found.pageCount.rawValue, bytesSent: bytesSent - sentBefore, durationMS: took.milliseconds,
-            dirtyPages: try tracker.dirtyPageEstimate().rawValue)
+            dirtyPages: found.pageCount.rawValue)
     }
 
     /// Frozen: finds the rest, sends it and the list of pages that exist.
@@ -133,9 +133,9 @@ extension CompressionMode {
     init(_ option: MigrationOptions.Compression) {
         switch option {
         case .auto: self = .auto
-        case .none: self = .always(.none)
-        case .lz4: self = .always(.lz4)
-        case .zstd: self = .always(.zstd)
+        case .none: self = .none
+        case .lz4: self = .lz4
+        case .zstd: self = .zstd
         }
     }
 }
