@@ -48,9 +48,9 @@ public enum Helper {
             attempt.recover(opened, recovery)
         }
         let site = attempt.site
-        let doorNumber = try door.descriptor.duplicate().release()
+        let doorCopy = SharedDescriptor(try door.descriptor.duplicate())
         let doers = DestinationDoers(
-            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorNumber)
+            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy)
         if let heard { _ = try Host.Thread(named: "heard") { while let event = heard.next() { doers.heard(event) } } }
         try SessionDoor(
             door, onConnection: { doers.adopt($0, $1) }, onOrder: { _ in mailbox.post(.runHere) }
@@ -64,6 +64,7 @@ public enum Helper {
         } else {
             ending = runner.run(DestinationMachine(migration: migration, peer: "source"), greeting: greeting)
         }
+        doers.dismissKeeper()
         unlink(Places.door(migration))
         logLine("session \(migration): \(ending.outcome)\(ending.problem.map { ": \($0.what): \($0.why)" } ?? "")")
         // The last message must leave before the process does.

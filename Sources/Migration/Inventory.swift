@@ -1,7 +1,7 @@
 import Containers
 import Host
 public import Model
-public import Plan
+import Plan
 
 /// What this host has: for `martlet list` and `martlet status`.
 public enum Inventory {

@@ -1,7 +1,7 @@
 import Containers
 import Glibc
 import Host
-public import Model
+import Model
 import Plan
 import Wire
 

@@ -1,4 +1,4 @@
-import Model
+public import Model
 public import Plan
 
 /// What a migration tells those who watch it.

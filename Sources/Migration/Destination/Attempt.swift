@@ -26,6 +26,9 @@ struct Attempt {
     let spaces = SpaceTable()
     var files: [RsyncRun] = []
     var discarding = false
+    /// The session is about to end: a keeper's death means nothing any more.
+    var ending = false
+    var keeperLink: KeeperLink?
 
     /// Folders of this attempt.
     struct Folders: Sendable {

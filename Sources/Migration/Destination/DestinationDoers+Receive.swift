@@ -23,7 +23,7 @@ extension DestinationDoers {
         let cgroup = HostSurvey.cgroup(of: bundle.config, container: offer.container.id)
         let recovery = RecoveryFacts(
             engine: offer.container.engine, bundle: offer.container.bundle, cgroup: cgroup, session: folders.volatile, pid: nil,
-            startTime: nil, boot: bootID(), keepSource: offer.options.keepSource, pagesMayStayBehind: offer.options.allowPostCopy)
+            startTime: nil, boot: bootID(), keepSource: offer.options.keepSource)
         attempt.withLock { attempt in
             attempt.offer = offer
             attempt.facts = facts
@@ -47,6 +47,7 @@ extension DestinationDoers {
             store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
             onMissing: { [weak self] space, run in self?.askForPages(space, run) },
             events: { [weak self] in self?.heard($0) })
+        if let keeper = attempt.withLock({ $0.keeperLink }) { server.attach(keeper) }
         let images = ImageReceiver(folder: folders.images)
         marks.withLock {
             $0 = LandingMarks(streams: order.streams) { [weak self] token in
@@ -104,7 +105,8 @@ extension DestinationDoers {
             configuration: CriuConfiguration(of: bundle.config))
         request.isLazy = facts.lazy
         request.choices.tcpClose = facts.wishes.connections != .keep
-        let runner = try RestoreRunner(request)
+        let runner = try RestoreRunner.start(request)
+        for stream in runner.substitutedStreams { logLine("session \(migration): \(stream)") }
         attempt.withLock { ($0.shim, $0.runner) = (shim, runner) }
         try watch(runner)
     }

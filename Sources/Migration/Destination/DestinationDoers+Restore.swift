@@ -72,7 +72,7 @@ extension DestinationDoers {
             logLine("session \(migration): filled: \(statistics)")
             mailbox.post(.filled)
         case .failed(let error): logLine("session \(migration): \(error)")
-        case .keeperLost: keeperLost()
+        case .keeperLost: break // its process's end is watched
         }
     }
 

@@ -21,11 +21,68 @@ final class DestinationDoers: Sendable {
     /// Bytes that came on streams of which the source sent the last mark.
     let marks: Mutex<LandingMarks?> = Mutex(nil)
 
-    init(migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt) {
-        (self.migration, self.mailbox, self.credentials) = (migration, mailbox, credentials)
+    /// The door's listening socket, handed on to each keeper.
+    private let door: SharedDescriptor
+    private let keeper = Mutex<ChildProcess?>(nil)
+
+    init(
+        migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt,
+        door: SharedDescriptor
+    ) {
+        (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
         link = DestinationLink(mailbox: mailbox)
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }
+        Fault.register(.killKeeper) { [self] in _ = try? keeper.withLock { $0 }?.kill(SIGKILL) }
+        Fault.register(.killCriu) { [self] in if let pid = criuPID() { kill(pid, SIGKILL) } }
+    }
+
+    /// Starts the process that takes over if this one dies, and gives it what there is to be kept.
+    func startKeeper() throws(SystemError) {
+        var ends: [Int32] = []
+        try UnixSocket.pair(.messages).split { first, second in
+            ends = [first.takeDescriptor().release(), second.takeDescriptor().release()]
+        }
+        let theirs = OwnedDescriptor(taking: ends[1])
+        let ours = KeeperLink(UnixSocket(OwnedDescriptor(taking: ends[0])))
+        var spawn = Spawn(Places.program, ["internal-keeper", "\(migration)"])
+        spawn.descriptors = [2: 2, 3: theirs.raw, 4: door.raw]
+        spawn.newSession = true
+        let child = try spawn.start()
+        keeper.withLock { $0 = child }
+        let server = attempt.withLock { attempt in
+            attempt.keeperLink = ours
+            return attempt.server
+        }
+        server?.attach(ours)
+        _ = try Host.Thread(named: "keeper") { [self] in
+            _ = try? child.wait()
+            let isCurrent = keeper.withLock { $0 === child }
+            if isCurrent, !attempt.withLock({ $0.ending }) { keeperLost() }
+        }
+    }
+
+    func keeperLost() {
+        logLine("session \(migration): the keeper died; starting another")
+        do { try startKeeper() } catch { logLine("session \(migration): start a keeper: \(error)") }
+    }
+
+    /// Takes leave of the keeper: nothing is left to be kept.
+    func dismissKeeper() {
+        attempt.withLock { ($0.ending, $0.keeperLink) = (true, nil) }
+        let child = keeper.withLock { keeper in defer { keeper = nil }; return keeper }
+        _ = try? child?.kill(SIGKILL)
+        _ = try? child?.wait(until: .now + .seconds(5))
+    }
+
+    /// The CRIU of the restore, for fault tests.
+    private func criuPID() -> Int32? {
+        guard let cgroup = attempt.withLock({ $0.site?.cgroup }) else { return nil }
+        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command == "criu" }
+    }
+
+    func askForPages(_ space: SpaceID, _ run: PageRun) {
+        logLine("session \(migration): page 0x\(String(run.start, radix: 16)) of space \(space.rawValue) is missing")
     }
 
     func perform(_ action: DestinationAction) {

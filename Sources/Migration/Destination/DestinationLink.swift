@@ -56,6 +56,11 @@ final class DestinationLink: Sendable {
 
     func close(_ reason: String) {
         control.withLock { $0 }?.close(reason)
+        closeStreams()
+    }
+
+    /// Ends what belongs to the attempt; the control connection stays for the last words.
+    func closeStreams() {
         others.withLock { all in
             for connection in all { connection.close() }
             all = []

@@ -75,7 +75,7 @@ struct SourceContainer: Sendable {
     func recovery(_ migration: MigrationID, _ options: MigrationOptions) -> RecoveryFacts {
         RecoveryFacts(
             engine: "runc", bundle: bundle.path, cgroup: cgroup.path, session: Places.volatile(migration), pid: state.pid,
-            startTime: state.startTime, boot: bootID(), keepSource: options.keepSource, pagesMayStayBehind: options.allowPostCopy)
+            startTime: state.startTime, boot: bootID(), keepSource: options.keepSource)
     }
 
     /// What the destination has to know.

@@ -59,7 +59,7 @@ final class SourceDump: Sendable {
     private func prepare(_ pid: Int32, _ snapshot: SmapsSnapshot?) throws {
         let maps = try FileIO.read("/proc/\(pid)/maps")
         guard let pointers = try HiddenRanges.stackPointers(of: pid), let snapshot else { return }
-        try shim.hide(HiddenRanges.of(try MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers), of: pid)
+        try shim.hide(HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers), of: pid)
         if let rebuilt = snapshot.rebuilt(maps: maps) { try shim.setSmaps(rebuilt, of: pid) }
     }
 
