@@ -121,6 +121,6 @@ public final class Agent: Sendable {
 
     private func refuse(_ connection: SharedDescriptor, _ refusal: Refusal) {
         let bytes = refusal.encoded
-        try? FileIO.writeAll(bytes.span.bytes, to: connection.raw, name: "refusal")
+        try? writeBytes(bytes, to: connection.raw, name: "refusal")
     }
 }

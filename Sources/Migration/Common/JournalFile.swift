@@ -23,7 +23,7 @@ public final class JournalFile: Sendable {
         var record = record
         record.at = RealtimeInstant.now.nanoseconds / 1_000_000
         let line = JSON.encode(record) + [UInt8(ascii: "\n")]
-        try FileIO.writeAll(line.span.bytes, to: file.raw, name: path)
+        try writeBytes(line, to: file.raw, name: path)
         guard fdatasync(file.raw) == 0 else {
             throw SystemError(call: "fdatasync", subject: path, errno: errno)
         }

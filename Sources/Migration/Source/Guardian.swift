@@ -23,7 +23,7 @@ final class Guardian: Sendable {
 
     /// All is settled: the guardian may go.
     func dismiss() {
-        try? FileIO.writeAll([1].span.bytes, to: pipe.raw, name: "the guardian's pipe")
+        try? writeBytes([1], to: pipe.raw, name: "the guardian's pipe")
         _ = try? child.wait(until: .now + .seconds(5))
     }
 

@@ -170,7 +170,7 @@ final class ExitWatch: Sendable {
     }
 
     func stop() {
-        try? FileIO.writeAll([1].span.bytes, to: wake.write.raw, name: "wake-up")
+        try? writeBytes([1], to: wake.write.raw, name: "wake-up")
         thread.join()
     }
 }
