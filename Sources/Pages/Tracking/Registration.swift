@@ -40,7 +40,7 @@ struct Registration {
                 members.append(i)
                 continue
             }
-            if let from = low, register(from..<areas[i].start, members) == .spaceEnded { return .spaceEnded }
+            if let from = low, register(from..<max(from, min(areas[i].start, AddressSpace.end)), members) == .spaceEnded { return .spaceEnded }
             low = nil
             members.removeAll(keepingCapacity: true)
         }
