@@ -30,10 +30,10 @@ public final class Connection: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let ready = loop.makePromise(of: Void.self)
-        let greeter = OnLoop(Greeter(side: side, preamble: preamble, peer: peer, credentials: credentials, ready: ready))
-        let left = (started + options.connectTimeout).remaining
-        let limit = TimeAmount.nanoseconds(left.wholeNanoseconds)
-        let seconds = options.connectTimeout.inSeconds
+        let greeter = OnLoop(
+            Greeter(
+                side: side, preamble: preamble, peer: peer, credentials: credentials, ready: ready,
+                limit: (started + options.connectTimeout).remaining, shownLimit: options.connectTimeout))
         let bootstrap = ClientBootstrap(group: group)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readSize))
             // One read at a time: TLS hands over what it has decrypted after the last one, and 256 KiB stay in the cache.
@@ -45,9 +45,6 @@ public final class Connection: Sendable {
             }
         do {
             let channel = try bootstrap.withConnectedSocket(descriptor.release()).wait()
-            try channel.eventLoop.submit {
-                try greeter.value.start(channel.pipeline.syncOperations.context(handler: greeter.value), within: limit, seconds: seconds)
-            }.wait()
             try ready.futureResult.wait()
             self.channel = channel
         } catch {
@@ -69,11 +66,11 @@ public final class Connection: Sendable {
         _ channel: any Channel, _ side: ConnectionSide, _ peer: String, _ credentials: Credentials?, _ greeter: Greeter
     ) throws {
         let pipeline = channel.pipeline.syncOperations
-        if side != .accepting { try pipeline.addHandler(RefusalSniffer(peer: peer)) }
         if let credentials {
             if side == .accepting {
                 try pipeline.addHandler(NIOSSLServerHandler(context: credentials.server))
             } else {
+                try pipeline.addHandler(RefusalSniffer(peer: peer))
                 try pipeline.addHandler(try NIOSSLClientHandler(context: credentials.client, serverHostname: nil))
             }
         }
@@ -103,6 +100,9 @@ public final class Connection: Sendable {
 
     /// Says goodbye to the peer's TLS and closes. Does not wait; safe on every thread and more than once.
     public func close() { channel.close(promise: nil) }
+
+    /// Sends bytes as they are: what tests need to play a peer that breaks the protocol.
+    func sendRaw(_ bytes: [UInt8]) { channel.writeAndFlush(channel.allocator.buffer(bytes: bytes), promise: nil) }
 
     /// Waits until the connection is closed on this side.
     public func waitUntilClosed() { try? channel.closeFuture.wait() }
