@@ -12,6 +12,8 @@ final class ControlHandler: ConnectionUser {
     private let shared: ControlConnection.Shared
     private let onMessage: @Sendable ([UInt8]) -> Void
     private let onClosed: @Sendable (ControlEnd) -> Void
+    /// Pings that may go unanswered.
+    private static let patientTicks = 3
     /// What was sent before a goodbye gets this long to leave.
     private static let goodbyePatience = TimeAmount.seconds(5)
 
@@ -19,6 +21,9 @@ final class ControlHandler: ConnectionUser {
     private var buffer = ByteBuffer()
     private var header: ControlHeader?
     private var heard = MonotonicInstant.now
+    /// Own ticks since something came. Not the time since then: if this very process was held up, the answers wait in
+    /// its socket, and one tick leaves it the time to read them.
+    private var silentTicks = 0
     private var clockTask: Scheduled<Void>?
     private var waiting: [() -> Void] = []
     private var ended = false
@@ -52,9 +57,9 @@ final class ControlHandler: ConnectionUser {
     }
 
     private func tick() {
-        let silence = heard.elapsed
-        if silence > interval * 3 {
-            end(.failed(.silent(peer: connection.peer, seconds: silence.inSeconds)))
+        silentTicks += 1
+        if silentTicks > Self.patientTicks {
+            end(.failed(.silent(peer: connection.peer, seconds: heard.elapsed.inSeconds)))
         } else if let context {
             ping()
             schedule(context)
@@ -91,6 +96,7 @@ final class ControlHandler: ConnectionUser {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !ended else { return }
         heard = .now
+        silentTicks = 0
         var new = unwrapInboundIn(data)
         if buffer.readableBytes == 0 { buffer = new } else { buffer.writeBuffer(&new) }
         do {
