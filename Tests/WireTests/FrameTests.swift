@@ -62,7 +62,8 @@ import Testing
 
     static let corrupt: [Corrupt] = [
         Corrupt(
-            header: FrameHeader(kind: .pages, payloadLength: 4096, space: 1, count: 0), error: .count(kind: .pages, came: 0, due: 1...512)),
+            header: FrameHeader(kind: .pages, payloadLength: 4096, space: 1, count: 0),
+            error: .count(kind: .pages, came: 0, due: 1...512)),
         Corrupt(
             header: FrameHeader(kind: .pages, payloadLength: 513 * 4096, space: 1, count: 513),
             error: .count(kind: .pages, came: 513, due: 1...512)),

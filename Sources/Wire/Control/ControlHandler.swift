@@ -12,10 +12,18 @@ final class ControlHandler: ConnectionUser {
     private let shared: ControlConnection.Shared
     private let onMessage: @Sendable ([UInt8]) -> Void
     private let onClosed: @Sendable (ControlEnd) -> Void
+    /// Pings that may go unanswered.
+    private static let patientTicks = 3
+    /// What was sent before a goodbye gets this long to leave.
+    private static let goodbyePatience = TimeAmount.seconds(5)
+
     private var context: ChannelHandlerContext?
     private var buffer = ByteBuffer()
     private var header: ControlHeader?
     private var heard = MonotonicInstant.now
+    /// Own ticks since something came. Not the time since then: if this very process was held up, the answers wait in
+    /// its socket, and one tick leaves it the time to read them.
+    private var silentTicks = 0
     private var clockTask: Scheduled<Void>?
     private var waiting: [() -> Void] = []
     private var ended = false
@@ -49,9 +57,9 @@ final class ControlHandler: ConnectionUser {
     }
 
     private func tick() {
-        let silence = heard.elapsed
-        if silence > interval * 3 {
-            end(.failed(.silent(peer: connection.peer, seconds: silence.inSeconds)))
+        silentTicks += 1
+        if silentTicks > Self.patientTicks {
+            end(.failed(.silent(peer: connection.peer, seconds: heard.elapsed.inSeconds)))
         } else if let context {
             ping()
             schedule(context)
@@ -73,41 +81,36 @@ final class ControlHandler: ConnectionUser {
         context.writeAndFlush(wrapOutboundOut(out), promise: nil)
     }
 
-    func sayGoodbye(_ reason: String) {
+    /// Tells the peer why, and closes when that and everything before it has left, or after a while.
+    func sayGoodbye(_ words: String, ending reason: ControlEnd = .here) {
         guard let context, !ended else { return }
-        let text = Array(reason.utf8.prefix(ControlHeader.goodbyeLimit))
+        let text = Array(words.utf8.prefix(ControlHeader.goodbyeLimit))
         var out = context.channel.allocator.buffer(capacity: ControlHeader.byteCount + text.count)
         out.writeBytes(ControlHeader(kind: .goodbye, length: text.count).encoded)
         out.writeBytes(text)
-        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
-        end(.here)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        context.writeAndFlush(wrapOutboundOut(out), promise: written)
+        end(reason, after: written.futureResult, context)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         guard !ended else { return }
         heard = .now
+        silentTicks = 0
         var new = unwrapInboundIn(data)
         if buffer.readableBytes == 0 { buffer = new } else { buffer.writeBuffer(&new) }
         do {
             while try takeOne() {}
         } catch {
-            let violation = "\(error)"
-            sayGoodbyeBecause(violation)
+            let violation = error.description
+            sayGoodbye(
+                "protocol violation: \(violation)", ending: .failed(.protocolViolation(peer: connection.peer, violation)))
         }
         if buffer.readableBytes == 0 {
             buffer = ByteBuffer()
         } else if buffer.readerIndex > 1 << 20 {
             buffer.discardReadBytes()  // what was read must not pile up while messages overlap reads
         }
-    }
-
-    private func sayGoodbyeBecause(_ violation: String) {
-        guard let context, !ended else { return }
-        let text = Array("protocol violation: \(violation)".utf8.prefix(ControlHeader.goodbyeLimit))
-        var out = context.channel.allocator.buffer(bytes: ControlHeader(kind: .goodbye, length: text.count).encoded)
-        out.writeBytes(text)
-        context.writeAndFlush(wrapOutboundOut(out), promise: nil)
-        end(.failed(.protocolViolation(peer: connection.peer, violation)))
     }
 
     /// Handles the next frame, if it is there whole.
@@ -148,10 +151,22 @@ final class ControlHandler: ConnectionUser {
 
     /// Goodbyes go to a terminal: control characters don't pass.
     static func printable(_ bytes: [UInt8]) -> String {
-        String(String(decoding: bytes, as: UTF8.self).unicodeScalars.map { $0.value < 0x20 || $0.value == 0x7f ? " " : Character($0) })
+        String(
+            String(decoding: bytes, as: UTF8.self).unicodeScalars.map {
+                $0.value < 0x20 || $0.value == 0x7f ? " " : Character($0)
+            })
     }
 
-    private func end(_ reason: ControlEnd) {
+    private func end(_ reason: ControlEnd, after written: EventLoopFuture<Void>, _ context: ChannelHandlerContext) {
+        let fallback = context.eventLoop.assumeIsolated().scheduleTask(in: Self.goodbyePatience) { self.connection.close() }
+        written.whenComplete { [connection] _ in
+            fallback.cancel()
+            connection.close()
+        }
+        end(reason, closing: false)
+    }
+
+    private func end(_ reason: ControlEnd, closing: Bool = true) {
         guard !ended else { return }
         ended = true
         clockTask?.cancel()
@@ -159,7 +174,7 @@ final class ControlHandler: ConnectionUser {
         let callbacks = waiting
         waiting = []
         for callback in callbacks { callback() }
-        connection.close()
+        if closing { connection.close() }
         onClosed(reason)
     }
 

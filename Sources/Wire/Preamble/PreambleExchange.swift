@@ -3,6 +3,9 @@ public import Host
 
 // The plain-text start of a connection, on a raw socket before anything else reads from it.
 
+/// A peer that is gone is an error here, not a signal that ends the program.
+private let noSignal = Int32(MSG_NOSIGNAL)
+
 extension Preamble {
     /// Reads the preamble of a connection that was just accepted, exactly 32 bytes: what follows belongs to TLS.
     /// A peer that sends something else is answered with a refusal.
@@ -37,7 +40,7 @@ extension Preamble {
     /// Sends the preamble on a socket that was just connected.
     func send(on descriptor: borrowing OwnedDescriptor, peer: String, version: UInt16) throws(WireError) {
         // 32 bytes always fit into the empty send buffer of a new connection.
-        guard write(descriptor.raw, encoded(version: version), Self.byteCount) == Self.byteCount else {
+        guard Glibc.send(descriptor.raw, encoded(version: version), Self.byteCount, noSignal) == Self.byteCount else {
             throw .lost(peer: peer, why: errorText())
         }
     }
@@ -57,7 +60,7 @@ extension Refusal {
     /// Sends this in plain text and takes what the peer has sent meanwhile, so that closing the socket afterwards
     /// does not reset the connection before the peer has read why. Takes at most half a second; the caller closes.
     public func send(on descriptor: borrowing OwnedDescriptor) {
-        guard write(descriptor.raw, encoded, Preamble.byteCount) == Preamble.byteCount else { return }
+        guard Glibc.send(descriptor.raw, encoded, Preamble.byteCount, noSignal) == Preamble.byteCount else { return }
         shutdown(descriptor.raw, Int32(SHUT_WR))
         let deadline = MonotonicInstant.now + .milliseconds(500)
         var piece = [UInt8](repeating: 0, count: 4096)

@@ -95,7 +95,8 @@ public final class DataSender: Sendable {
                 let part = entries[first..<min(entries.count, first + Int(FrameLimit.liveRuns))]
                 let length = part.count * FrameLimit.liveRunBytes
                 try self.makeRoom(&writer, length)
-                writer.write(FrameHeader(kind: .live, space: space.rawValue, count: UInt32(part.count)), length: length) { bytes in
+                writer.write(FrameHeader(kind: .live, space: space.rawValue, count: UInt32(part.count)), length: length) {
+                    bytes in
                     storeLiveRuns(part, in: bytes)
                 }
                 first += part.count
@@ -129,6 +130,17 @@ public final class DataSender: Sendable {
         flow.keepWarm(false)
         try sendLast(FrameHeader(kind: .end))
         try drain()
+    }
+
+    /// Sends a frame of filler, which the receiver ignores.
+    /// - Returns: its bytes on the wire.
+    func fill() throws(WireError) -> Int {
+        let length = Int(FrameLimit.warmBytes) - FrameHeader.byteCount
+        try locked { writer throws(WireError) in
+            try self.makeRoom(&writer, length)
+            writer.write(FrameHeader(kind: .warm), length: length) { $0.initializeMemory(as: UInt8.self, repeating: 0) }
+        }
+        return FrameHeader.byteCount + length
     }
 
     private func sendLast(_ header: FrameHeader) throws(WireError) {

@@ -66,7 +66,7 @@ struct FrameWriter: ~Copyable {
                 try fill(UnsafeMutableRawBufferPointer(rebasing: target[FrameHeader.byteCount...]))
             }
         }
-        payloadBytes += length
+        if header.kind != .warm { payloadBytes += length }
         frames += 1
     }
 

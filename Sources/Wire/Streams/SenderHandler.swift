@@ -47,7 +47,9 @@ final class SenderHandler: ConnectionUser {
         complaint.writeBuffer(&buffer)
         guard let length = complaint.getInteger(at: complaint.readerIndex, endianness: .little, as: UInt32.self) else { return }
         guard length <= Complaint.limit else {
-            flow.end(.protocolViolation(peer: connection.peer, "a complaint of \(length) bytes came, \(Complaint.limit) at most were due"))
+            flow.end(
+                .protocolViolation(
+                    peer: connection.peer, "a complaint of \(length) bytes came, \(Complaint.limit) at most were due"))
             return connection.close()
         }
         guard let text = complaint.getBytes(at: complaint.readerIndex + 4, length: Int(length)) else { return }

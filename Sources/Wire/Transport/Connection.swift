@@ -6,7 +6,8 @@ import NIOSSL
 
 /// A connection that both sides have agreed upon: TLS is up, certificates are checked, hellos are exchanged.
 /// It runs on an event-loop thread of its own. Nothing is read from it until one of `ControlConnection`,
-/// `DataSender`, `DataReceiver` or `ByteTunnel` takes it over.
+/// `DataSender`, `DataReceiver` or `ByteTunnel` takes it over. From then on it stays open until one of both sides
+/// closes it, even if nobody refers to it any more.
 public final class Connection: Sendable {
     /// HOST:PORT as dialled, or the address from which the peer came.
     public let peer: String
@@ -30,10 +31,10 @@ public final class Connection: Sendable {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
         let ready = loop.makePromise(of: Void.self)
-        let greeter = OnLoop(Greeter(side: side, preamble: preamble, peer: peer, credentials: credentials, ready: ready))
-        let left = (started + options.connectTimeout).remaining
-        let limit = TimeAmount.nanoseconds(left.wholeNanoseconds)
-        let seconds = options.connectTimeout.inSeconds
+        let greeter = OnLoop(
+            Greeter(
+                side: side, preamble: preamble, peer: peer, credentials: credentials, ready: ready,
+                limit: (started + options.connectTimeout).remaining, shownLimit: options.connectTimeout))
         let bootstrap = ClientBootstrap(group: group)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: Self.readSize))
             // One read at a time: TLS hands over what it has decrypted after the last one, and 256 KiB stay in the cache.
@@ -43,16 +44,15 @@ public final class Connection: Sendable {
                     try Self.addHandlers(channel, side, peer, credentials, greeter.value)
                 }
             }
+        var opened: (any Channel)?
         do {
             let channel = try bootstrap.withConnectedSocket(descriptor.release()).wait()
-            try channel.eventLoop.submit {
-                try greeter.value.start(channel.pipeline.syncOperations.context(handler: greeter.value), within: limit, seconds: seconds)
-            }.wait()
+            opened = channel
             try ready.futureResult.wait()
             self.channel = channel
         } catch {
             ready.fail(error)
-            group.shutdownGracefully { _ in }
+            Self.end(group, after: opened)
             throw translate(error, peer: peer, credentials: credentials, shown: nil, dialled: side.dialled)
         }
         (self.group, self.greeter, self.credentials) = (group, greeter, credentials)
@@ -60,7 +60,15 @@ public final class Connection: Sendable {
         setUpTime = started.elapsed
     }
 
-    deinit { group.shutdownGracefully { _ in } }
+    deinit { Self.end(group, after: channel) }
+
+    /// Closes the channel and ends its thread, in the background and not before the peer has said goodbye to TLS or
+    /// a few seconds have passed: the peer may still have to read why.
+    private static func end(_ group: MultiThreadedEventLoopGroup, after channel: (any Channel)?) {
+        guard let channel else { return group.shutdownGracefully { _ in } }
+        channel.closeFuture.whenComplete { _ in group.shutdownGracefully { _ in } }
+        channel.close(promise: nil)
+    }
 
     /// Bytes of one read. 256 KiB moved 1.7 GB/s under TLS; 64 KiB cost a third more system time.
     static let readSize = 256 << 10
@@ -69,11 +77,11 @@ public final class Connection: Sendable {
         _ channel: any Channel, _ side: ConnectionSide, _ peer: String, _ credentials: Credentials?, _ greeter: Greeter
     ) throws {
         let pipeline = channel.pipeline.syncOperations
-        if side != .accepting { try pipeline.addHandler(RefusalSniffer(peer: peer)) }
         if let credentials {
             if side == .accepting {
                 try pipeline.addHandler(NIOSSLServerHandler(context: credentials.server))
             } else {
+                try pipeline.addHandler(RefusalSniffer(peer: peer))
                 try pipeline.addHandler(try NIOSSLClientHandler(context: credentials.client, serverHostname: nil))
             }
         }
@@ -103,6 +111,9 @@ public final class Connection: Sendable {
 
     /// Says goodbye to the peer's TLS and closes. Does not wait; safe on every thread and more than once.
     public func close() { channel.close(promise: nil) }
+
+    /// Sends bytes as they are: what tests need to play a peer that breaks the protocol.
+    func sendRaw(_ bytes: [UInt8]) { channel.writeAndFlush(channel.allocator.buffer(bytes: bytes), promise: nil) }
 
     /// Waits until the connection is closed on this side.
     public func waitUntilClosed() { try? channel.closeFuture.wait() }

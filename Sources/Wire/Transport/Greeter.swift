@@ -1,3 +1,4 @@
+import Host
 import NIOCore
 import NIOSSL
 import NIOTLS
@@ -37,9 +38,18 @@ final class Greeter: ChannelInboundHandler, RemovableChannelHandler {
     private(set) var lateError: (any Error)?
     private var timeout: Scheduled<Void>?
 
+    private let limit: Duration
+    private let shownLimit: Duration
+
+    /// - Parameters:
+    ///   - limit: time left for handshake and hellos.
+    ///   - shownLimit: the limit that a message names: the whole time that the user allowed.
     init(
-        side: ConnectionSide, preamble: Preamble, peer: String, credentials: Credentials?, ready: EventLoopPromise<Void>
+        side: ConnectionSide, preamble: Preamble, peer: String, credentials: Credentials?, ready: EventLoopPromise<Void>,
+        limit: Duration, shownLimit: Duration
     ) {
+        self.limit = limit
+        self.shownLimit = shownLimit
         self.side = side
         self.preamble = preamble
         self.peer = peer
@@ -47,13 +57,17 @@ final class Greeter: ChannelInboundHandler, RemovableChannelHandler {
         self.ready = ready
     }
 
-    /// Starts the clock; and, without TLS, the hellos.
-    func start(_ context: ChannelHandlerContext, within limit: TimeAmount, seconds: Double) {
-        timeout = context.eventLoop.assumeIsolated().scheduleTask(in: limit) {
+    func handlerAdded(context: ChannelHandlerContext) {
+        let left = TimeAmount.nanoseconds(limit.wholeNanoseconds)
+        timeout = context.eventLoop.assumeIsolated().scheduleTask(in: left) {
             let stage: ConnectStage = if case .handshake = self.state { .handshake } else { .hello }
-            self.fail(context, .timedOut(peer: self.peer, stage: stage, seconds: seconds))
+            self.fail(context, .timedOut(peer: self.peer, stage: stage, seconds: self.shownLimit.inSeconds))
         }
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
         if credentials == nil { handshakeDone(context) }
+        context.fireChannelActive()
     }
 
     /// Lets everything pass to the handlers behind, first what was held back.

@@ -81,7 +81,9 @@ enum TCPSocket {
         var port = [CChar](repeating: 0, count: 16)
         let code = withUnsafeMutablePointer(to: &address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                guard getpeername(descriptor.raw, generic, &length) == 0, generic.pointee.sa_family != AF_UNIX else { return Int32(1) }
+                guard getpeername(descriptor.raw, generic, &length) == 0, generic.pointee.sa_family != AF_UNIX else {
+                    return Int32(1)
+                }
                 return getnameinfo(
                     generic, length, &host, socklen_t(host.count), &port, socklen_t(port.count), NI_NUMERICHOST | NI_NUMERICSERV)
             }
@@ -93,7 +95,9 @@ enum TCPSocket {
         return texts[0].contains(":") ? "[\(texts[0])]:\(texts[1])" : "\(texts[0]):\(texts[1])"
     }
 
-    static func peerName(_ host: String, _ port: UInt16) -> String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+    static func peerName(_ host: String, _ port: UInt16) -> String {
+        host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
 }
 
 /// Calls something of `Host` and gives its error the form of this room.
