@@ -56,7 +56,7 @@ public enum Helper {
             door, onConnection: { doers.adopt($0, $1) }, onOrder: { _ in mailbox.post(.runHere) }
         ).serve()
         try doers.startKeeper()
-        Interrupts.install { mailbox.post(.interrupted) }
+        Interrupts.take().deliver { mailbox.post(.interrupted) }
         let runner = DestinationRunner(mailbox: mailbox, doers: doers, name: "session \(migration)")
         let ending: Ending
         if let machine = DestinationMachine(recovering: records, container: site?.liveness ?? .gone) {

@@ -23,11 +23,13 @@ public struct MigrationRequest: Sendable {
 public enum Migrator {
     public static func migrate(_ request: MigrationRequest, reporter: any ProgressReporter) -> (Ending, MigrationResult) {
         let record = MigrationRecord()
+        // First of all: threads inherit the mask.
+        let interrupts = Interrupts.take()
         do {
             let source = try SourceContainer(request)
             let lock = try ContainerLock(request.container)
             defer { lock.release() }
-            return try run(request, source, reporter, record)
+            return try run(request, source, reporter, record, interrupts)
         } catch {
             let problem = (error as? Problem) ?? Problem.of(error, what: "migrate \(request.container)")
             record.finish()
@@ -37,14 +39,15 @@ public enum Migrator {
     }
 
     private static func run(
-        _ request: MigrationRequest, _ source: SourceContainer, _ reporter: any ProgressReporter, _ record: MigrationRecord
+        _ request: MigrationRequest, _ source: SourceContainer, _ reporter: any ProgressReporter, _ record: MigrationRecord,
+        _ interrupts: Interrupts
     ) throws -> (Ending, MigrationResult) {
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
         let link = SourceLink(
             address: request.destination, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
         let facts = try source.facts(for: request.options)
-        let parts = try source.parts(migration, request, facts, link, reporter)
+        let parts = try source.parts(migration, request, facts, link, reporter, mailbox)
         let order = SourceOrder(
             migration: migration, peer: request.destination.description, options: request.options,
             container: source.description, capabilities: HostSurvey.capabilities(), findings: [],
@@ -52,11 +55,10 @@ public enum Migrator {
         let doers = SourceDoers(migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts)
         let guardian = request.options.dryRun ? nil : try Guardian(migration)
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
-        let watch = try source.watchForExit(mailbox)
-        Interrupts.install { mailbox.post(.interrupted) }
+        interrupts.deliver { mailbox.post(.interrupted) }
 
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
-        watch.stop()
+        parts.exit.stop()
         link.close()
         Places.remove(Places.volatile(migration))
         // In doubt the guardian has nothing to add: the person was told.
@@ -75,26 +77,39 @@ public enum Migrator {
     }
 }
 
-/// Ctrl-C and termination become events; a second one is noted by the machine as well, never obeyed at once.
-enum Interrupts {
-    private static let handler = Mutex<(@Sendable () -> Void)?>(nil)
+/// Ctrl-C and termination become events; the machine decides what they mean.
+///
+/// Signals are taken by a thread that waits for them: a handler could call next to nothing. All other threads inherit the
+/// mask, so this comes before any of them.
+final class Interrupts: Sendable {
+    private static let signals = [SIGINT, SIGTERM, SIGHUP]
+    private let body = Mutex<(@Sendable () -> Void)?>(nil)
 
-    static func install(_ body: @escaping @Sendable () -> Void) {
-        handler.withLock { $0 = body }
-        // Signals are taken by a thread that waits for them: a handler could call next to nothing.
-        var set = sigset_t()
-        sigemptyset(&set)
-        for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&set, signal) }
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        _ = try? Host.Thread(named: "signals") {
-            var mask = sigset_t()
-            sigemptyset(&mask)
-            for signal in [SIGINT, SIGTERM, SIGHUP] { sigaddset(&mask, signal) }
-            while true {
-                var signal: Int32 = 0
-                if sigwait(&mask, &signal) == 0 { handler.withLock { $0 }?() }
-            }
+    static func take() -> Interrupts {
+        let all = Interrupts()
+        var mask = set()
+        pthread_sigmask(SIG_BLOCK, &mask, nil)
+        _ = try? Host.Thread(named: "signals") { all.wait() }
+        return all
+    }
+
+    /// From now on. A signal that came before ends the process: nothing is touched yet.
+    func deliver(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
+
+    private func wait() {
+        var mask = Self.set()
+        while true {
+            var signal: Int32 = 0
+            guard sigwait(&mask, &signal) == 0 else { continue }
+            if let body = body.withLock({ $0 }) { body() } else { _exit(130) }
         }
+    }
+
+    private static func set() -> sigset_t {
+        var mask = sigset_t()
+        sigemptyset(&mask)
+        for signal in signals { sigaddset(&mask, signal) }
+        return mask
     }
 }
 

@@ -70,6 +70,7 @@ extension DestinationDoers {
             }
         case .filled(let statistics):
             logLine("session \(migration): filled: \(statistics)")
+            attempt.withLock { $0.ending = true } // the keeper was released: its end is no loss
             mailbox.post(.filled)
         case .failed(let error): logLine("session \(migration): \(error)")
         case .keeperLost: break // its process's end is watched

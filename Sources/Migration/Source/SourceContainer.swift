@@ -114,7 +114,8 @@ struct SourceContainer: Sendable {
             processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
-            memory: memory, dump: dump, files: files, network: try NetworkCut.prepare(facts.container.network), freezer: freezer)
+            memory: memory, dump: dump, files: files, network: try NetworkCut.prepare(facts.container.network), freezer: freezer,
+            exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
     }
 
     private func chooseTracker(_ options: MigrationOptions, _ reporter: any ProgressReporter) throws -> TrackerKind {
@@ -134,11 +135,6 @@ struct SourceContainer: Sendable {
         let best = TrackerKind.best()
         reporter.report(.note("dirty pages are found by \(best.words)"))
         return best
-    }
-
-    /// Tells when the container's first process ends by itself.
-    func watchForExit(_ mailbox: Mailbox<SourceEvent>) throws -> ExitWatch {
-        try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) }
     }
 }
 

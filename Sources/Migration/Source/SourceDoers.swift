@@ -24,6 +24,8 @@ final class SourceDoers: Sendable {
         var files: SourceFiles
         var network: NetworkCut?
         var freezer: CgroupFreezer
+        /// Tells when the container ends by itself.
+        var exit: ExitWatch
     }
 
     init(migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?) {
@@ -143,6 +145,7 @@ final class SourceDoers: Sendable {
 
     private func killSource() {
         do {
+            parts?.exit.stop()
             try site.kill()
             parts?.dump.finish()
             mailbox.post(.sourceKilled)
