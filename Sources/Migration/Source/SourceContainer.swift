@@ -89,7 +89,7 @@ struct SourceContainer: Sendable {
     /// The parts that carry a fresh attempt.
     func parts(
         _ migration: MigrationID, _ request: MigrationRequest, _ facts: SourceFacts, _ link: SourceLink,
-        _ reporter: any ProgressReporter
+        _ reporter: any ProgressReporter, _ mailbox: Mailbox<SourceEvent>
     ) throws -> SourceDoers.Parts {
         let cgroup = cgroup
         let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
