@@ -103,8 +103,11 @@ struct InjectionSession: ~Copyable {
     /// Registers and mask as they were. The registers are set in a fresh event stop: only there does the kernel look at
     /// them for a call to restart.
     private borrowing func goBack(_ registers: user_regs_struct, _ mask: UInt64) throws(SystemError) {
-        _ = try? tracee.interrupt()
-        _ = try? tracee.resume() // fails if it runs, after a wait that timed out
+        // After a wait that timed out (frozen meanwhile) it isn't stopped. Resuming it then would race with the stop that the
+        // interrupt brings about, and lose it: the thread would go on with our registers.
+        let stopped = tracee.isStopped
+        try tracee.interrupt()
+        if stopped { try tracee.resume() }
         try tracee.wait(for: .event, within: InjectionSession.grace)
         try tracee.setRegisters(registers)
         try tracee.setSignalMask(mask)

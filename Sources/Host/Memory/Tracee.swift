@@ -8,9 +8,18 @@ struct Tracee: ~Copyable {
     let thread: Int32
     private let deadline: MonotonicInstant
     private let watchdog: Int
+    private let progress = Progress()
 
     /// Signal by which the watchdog ends a wait. Its handler does nothing; children get the default back.
     private static let watchdogSignal: Int32 = 62
+
+    /// A class, so that the calls needn't be mutating.
+    private final class Progress {
+        var isStopped = false
+    }
+
+    /// Whether the last wait found a stop that has not been ended since.
+    var isStopped: Bool { progress.isStopped }
 
     enum Stop: Equatable {
         /// PTRACE_INTERRUPT or a group stop.
@@ -41,8 +50,14 @@ struct Tracee: ~Copyable {
     }
 
     borrowing func interrupt() throws(SystemError) { try call("PTRACE_INTERRUPT", LINUX_PTRACE_INTERRUPT) }
-    borrowing func resume() throws(SystemError) { try call("PTRACE_CONT", LINUX_PTRACE_CONT) }
-    borrowing func resumeToSystemCall() throws(SystemError) { try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL) }
+    borrowing func resume(delivering signal: UInt = 0) throws(SystemError) {
+        try call("PTRACE_CONT", LINUX_PTRACE_CONT, signal)
+        progress.isStopped = false
+    }
+    borrowing func resumeToSystemCall(delivering signal: UInt = 0) throws(SystemError) {
+        try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL, signal)
+        progress.isStopped = false
+    }
     borrowing func detach() throws(SystemError) { try call("PTRACE_DETACH", LINUX_PTRACE_DETACH) }
 
     borrowing func registers() throws(SystemError) -> user_regs_struct {
@@ -89,9 +104,9 @@ struct Tracee: ~Copyable {
             // A signal on its way (SIGKILL and SIGSTOP can't be held back; others before the mask was set) is delivered.
             let delivered = isEvent || isSystemCall ? 0 : UInt(signal)
             if wanted == .systemCall {
-                try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL, delivered)
+                try resumeToSystemCall(delivering: delivered)
             } else {
-                try call("PTRACE_CONT", LINUX_PTRACE_CONT, delivered)
+                try resume(delivering: delivered)
             }
         }
     }
@@ -111,6 +126,7 @@ struct Tracee: ~Copyable {
             throw SystemError(call: "wait4", subject: "thread \(thread)", errno: result == -Int(ECHILD) ? ESRCH : Int32(-result))
         }
         if linux_status_stopped(status) == 0 { throw SystemError(call: "wait4", subject: "thread \(thread)", errno: ESRCH) }
+        progress.isStopped = true
         return status
     }
 
