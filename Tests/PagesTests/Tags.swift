@@ -1,8 +1,8 @@
 import Testing
 
 extension Tag {
-    /// Needs root and the kernel's userfaultfd.
+    /// Needs root: ptrace, userfaultfd, mounts, cgroups.
     @Tag static var root: Self
-    /// Takes seconds.
+    /// Takes more than a few seconds.
     @Tag static var slow: Self
 }

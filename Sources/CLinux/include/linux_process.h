@@ -47,6 +47,17 @@ CLINUX long linux_ptrace(long request, int pid, unsigned long address, unsigned 
 }
 // wait4 with __WALL: a traced thread isn't a child in the usual sense.
 CLINUX long linux_wait(int pid, int *status, int options) { long r = syscall(SYS_wait4, pid, status, options, 0); return CLINUX_RESULT(r); }
+// Waits for a stop of a traced thread. An end is answered by -ESRCH and left for the parent to reap, who may be us.
+CLINUX long linux_wait_for_stop(int tid, int *status) {
+    siginfo_t info;
+    info.si_code = 0;
+    long r = syscall(SYS_waitid, P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | 0x40000000, 0);
+    if (r < 0) return -errno;
+    if (info.si_code == CLD_EXITED || info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED) return -ESRCH;
+    r = syscall(SYS_wait4, tid, status, 0x40000000 | 1, 0);
+    if (r == 0) return -EINTR; // killed between the two calls: look again
+    return CLINUX_RESULT(r);
+}
 static const int LINUX_WAIT_ALL = 0x40000000, LINUX_WAIT_NO_HANG = 1;
 
 CLINUX int linux_status_exited(int s) { return WIFEXITED(s); }

@@ -77,13 +77,13 @@ public enum Injection {
         do throws(InjectionError) {
             while true {
                 if let raw = try attempt(pid, deadline) { return .success(raw) }
-                if deadline.remaining == .zero { throw .timedOut(pid: pid, step: "leaving a restartable sequence") }
+                if deadline.remaining == .zero { throw .timedOut(pid: pid, step: "finding it outside of a restartable sequence") }
                 sleepThread(.microseconds(50))
             }
         } catch { return .failure(error) }
     }
 
-    /// - Returns: nil if the thread was inside a restartable sequence.
+    /// - Returns: nil if the thread was inside a restartable sequence, or has just started another program.
     private static func attempt(_ pid: Int32, _ deadline: MonotonicInstant) throws(InjectionError) -> Raw? {
         guard let target = try told(pid, { () throws(SystemError) in try ProcFS.liveThread(of: pid) }) else { throw .gone(pid: pid) }
         let status = try told(pid) { () throws(SystemError) in try ProcessStatus.of(thread: target.thread, in: pid) }
@@ -96,7 +96,7 @@ public enum Injection {
         let instruction = try told(pid) { () throws(SystemError) in try findInstruction(target.thread, memory) }
         guard let instruction else { throw .noInstruction(pid: pid) }
         let tracee = try seize(pid, target.thread, filtered: status.seccomp != .disabled, deadline)
-        let session = InjectionSession(pid: pid, tracee: tracee, memory: memory, instruction: instruction)
+        let session = InjectionSession(pid: pid, tracee: tracee, instruction: instruction)
         return try session.run(pidfd)
     }
 

@@ -5,7 +5,6 @@ import Glibc
 struct InjectionSession: ~Copyable {
     let pid: Int32
     let tracee: Tracee
-    let memory: RemoteMemory
     /// Address of a `syscall` instruction.
     let instruction: UInt64
 
@@ -14,7 +13,7 @@ struct InjectionSession: ~Copyable {
     /// O_CLOEXEC, O_NONBLOCK and UFFD_USER_MODE_ONLY: the last needs no capability in the target.
     private static let flags = UInt64(UInt32(O_CLOEXEC | O_NONBLOCK)) | 1
 
-    /// - Returns: nil if the thread was inside a restartable sequence: nothing was changed.
+    /// - Returns: nil if the thread was inside a restartable sequence or has just exec'd: nothing was changed.
     borrowing func run(_ pidfd: borrowing Pidfd) throws(InjectionError) -> Injection.Raw? {
         let start = MonotonicInstant.now
         do throws(SystemError) {
@@ -27,7 +26,7 @@ struct InjectionSession: ~Copyable {
             release()
             throw refusal
         }
-        if tracee.isInRestartableSequence(saved.rip, memory: memory) {
+        if !tracee.hasSystemCallInstruction(at: instruction) || tracee.isInRestartableSequence(UInt64(saved.rip)) {
             release()
             return nil
         }
@@ -104,8 +103,11 @@ struct InjectionSession: ~Copyable {
     /// Registers and mask as they were. The registers are set in a fresh event stop: only there does the kernel look at
     /// them for a call to restart.
     private borrowing func goBack(_ registers: user_regs_struct, _ mask: UInt64) throws(SystemError) {
-        _ = try? tracee.interrupt()
-        _ = try? tracee.resume() // fails if it runs, after a wait that timed out
+        // After a wait that timed out (frozen meanwhile) it isn't stopped. Resuming it then would race with the stop that the
+        // interrupt brings about, and lose it: the thread would go on with our registers.
+        let stopped = tracee.isStopped
+        try tracee.interrupt()
+        if stopped { try tracee.resume() }
         try tracee.wait(for: .event, within: InjectionSession.grace)
         try tracee.setRegisters(registers)
         try tracee.setSignalMask(mask)
@@ -115,7 +117,7 @@ struct InjectionSession: ~Copyable {
     /// A call that the kernel doesn't restart shows EINTR because of our stop alone, unless a signal waits: make it again.
     private borrowing func repaired(_ saved: user_regs_struct, _ mask: UInt64) -> user_regs_struct {
         guard Int64(bitPattern: UInt64(saved.orig_rax)) >= 0, Int64(bitPattern: UInt64(saved.rax)) == -Int64(EINTR) else { return saved }
-        guard memory.bytes(at: UInt64(saved.rip) - 2, count: 2) == [0x0f, 0x05] else { return saved }
+        guard tracee.hasSystemCallInstruction(at: UInt64(saved.rip) - 2) else { return saved }
         guard let status = try? ProcessStatus.of(thread: tracee.thread, in: pid) else { return saved }
         if (status.pendingSignals | status.sharedPendingSignals) & ~mask != 0 { return saved }
         var r = saved

@@ -8,9 +8,18 @@ struct Tracee: ~Copyable {
     let thread: Int32
     private let deadline: MonotonicInstant
     private let watchdog: Int
+    private let progress = Progress()
 
     /// Signal by which the watchdog ends a wait. Its handler does nothing; children get the default back.
     private static let watchdogSignal: Int32 = 62
+
+    /// A class, so that the calls needn't be mutating.
+    private final class Progress {
+        var isStopped = false
+    }
+
+    /// Whether the last wait found a stop that has not been ended since.
+    var isStopped: Bool { progress.isStopped }
 
     enum Stop: Equatable {
         /// PTRACE_INTERRUPT or a group stop.
@@ -41,8 +50,14 @@ struct Tracee: ~Copyable {
     }
 
     borrowing func interrupt() throws(SystemError) { try call("PTRACE_INTERRUPT", LINUX_PTRACE_INTERRUPT) }
-    borrowing func resume() throws(SystemError) { try call("PTRACE_CONT", LINUX_PTRACE_CONT) }
-    borrowing func resumeToSystemCall() throws(SystemError) { try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL) }
+    borrowing func resume(delivering signal: UInt = 0) throws(SystemError) {
+        try call("PTRACE_CONT", LINUX_PTRACE_CONT, signal)
+        progress.isStopped = false
+    }
+    borrowing func resumeToSystemCall(delivering signal: UInt = 0) throws(SystemError) {
+        try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL, signal)
+        progress.isStopped = false
+    }
     borrowing func detach() throws(SystemError) { try call("PTRACE_DETACH", LINUX_PTRACE_DETACH) }
 
     borrowing func registers() throws(SystemError) -> user_regs_struct {
@@ -89,9 +104,9 @@ struct Tracee: ~Copyable {
             // A signal on its way (SIGKILL and SIGSTOP can't be held back; others before the mask was set) is delivered.
             let delivered = isEvent || isSystemCall ? 0 : UInt(signal)
             if wanted == .systemCall {
-                try call("PTRACE_SYSCALL", LINUX_PTRACE_SYSCALL, delivered)
+                try resumeToSystemCall(delivering: delivered)
             } else {
-                try call("PTRACE_CONT", LINUX_PTRACE_CONT, delivered)
+                try resume(delivering: delivered)
             }
         }
     }
@@ -102,7 +117,7 @@ struct Tracee: ~Copyable {
         if grace != .zero { linux_timer_arm(watchdog, grace.wholeNanoseconds) }
         var status: Int32 = 0
         while true {
-            let result = linux_wait(thread, &status, LINUX_WAIT_ALL)
+            let result = linux_wait_for_stop(thread, &status)
             if result == Int(thread) { break }
             if result == -Int(EINTR) {
                 if limit.remaining == .zero { throw SystemError(call: "wait4", subject: "thread \(thread)", errno: ETIMEDOUT) }
@@ -111,28 +126,44 @@ struct Tracee: ~Copyable {
             throw SystemError(call: "wait4", subject: "thread \(thread)", errno: result == -Int(ECHILD) ? ESRCH : Int32(-result))
         }
         if linux_status_stopped(status) == 0 { throw SystemError(call: "wait4", subject: "thread \(thread)", errno: ESRCH) }
+        progress.isStopped = true
         return status
     }
 
     /// Whether the thread is inside a restartable sequence (rseq(2), Linux 4.18; asked by ptrace since 5.13).
     ///
     /// Running something else there would make the kernel forget the sequence, which then goes on without protection.
-    borrowing func isInRestartableSequence(_ programCounter: UInt64, memory: RemoteMemory) -> Bool {
+    borrowing func isInRestartableSequence(_ programCounter: UInt64) -> Bool {
         var c = linux_rseq_configuration()
         let n = withUnsafeMutablePointer(to: &c) {
             linux_ptrace(LINUX_PTRACE_GET_RSEQ_CONFIGURATION, thread, UInt(MemoryLayout<linux_rseq_configuration>.size), UInt(bitPattern: $0))
         }
         guard n > 0, c.pointer != 0 else { return false }
         // struct rseq: rseq_cs at 8. struct rseq_cs: start_ip at 8, post_commit_offset at 16.
-        guard let description = Tracee.word(memory, c.pointer + 8), description != 0 else { return false }
-        guard let start = Tracee.word(memory, description + 8), let length = Tracee.word(memory, description + 16) else { return false }
+        guard let description = word(c.pointer + 8), description != 0 else { return false }
+        guard let start = word(description + 8), let length = word(description + 16) else { return false }
         return programCounter &- start < length
     }
 
-    private static func word(_ memory: RemoteMemory, _ address: UInt64) -> UInt64? {
-        let bytes = memory.bytes(at: address, count: 8)
-        guard bytes.count == 8 else { return nil }
-        return bytes.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+    /// Whether a `syscall` instruction is at an address of the memory that the thread has *now*: an exec may have put
+    /// another program there since the instruction was found, and running into nothing would kill it.
+    borrowing func hasSystemCallInstruction(at address: UInt64) -> Bool {
+        var bytes: UInt16 = 0
+        return read(address, &bytes) && bytes == 0x050f
+    }
+
+    private borrowing func word(_ address: UInt64) -> UInt64? {
+        var value: UInt64 = 0
+        return read(address, &value) ? value : nil
+    }
+
+    private borrowing func read<Value: BitwiseCopyable>(_ address: UInt64, _ value: inout Value) -> Bool {
+        let size = MemoryLayout<Value>.size
+        return withUnsafeMutablePointer(to: &value) {
+            var local = iovec(iov_base: $0, iov_len: size)
+            var remote = iovec(iov_base: UnsafeMutableRawPointer(bitPattern: UInt(address)), iov_len: size)
+            return linux_process_vm_readv(thread, &local, 1, &remote, 1) == size
+        }
     }
 
     /// Whether system calls of this thread may be turned into signals (syscall user dispatch; asked since Linux 6.4).

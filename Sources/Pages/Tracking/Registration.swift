@@ -40,7 +40,8 @@ struct Registration {
                 members.append(i)
                 continue
             }
-            if let from = low, register(from..<max(from, min(areas[i].start, AddressSpace.end)), members) == .spaceEnded { return .spaceEnded }
+            // [vsyscall] lies behind the end of what a process can map.
+            if let from = low, register(from..<min(areas[i].start, AddressSpace.end), members) == .spaceEnded { return .spaceEnded }
             low = nil
             members.removeAll(keepingCapacity: true)
         }

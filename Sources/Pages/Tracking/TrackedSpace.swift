@@ -15,7 +15,7 @@ final class TrackedSpace {
     /// A thread that had the memory when it was attached.
     let thread: Int32
     let pageMap: PageMap
-    let memory: RemoteMemory
+    private(set) var memory: RemoteMemory
     private let maps: OwnedDescriptor
 
     /// nil if the process isn't tracked (yet).
@@ -67,6 +67,8 @@ final class TrackedSpace {
     /// places of [vdso] and [stack], which exec draws anew. A wrong "no" costs a full copy, nothing else.
     func isStillOf(_ key: ProcessKey, _ buffer: PageRegionBuffer) throws(SystemError) -> Bool {
         guard key == self.key, let live = try ProcFS.liveThread(of: pid) else { return false }
+        // The leader may have ended before its threads: reading by a thread that lives is faster.
+        if live.thread != memory.thread { memory = try RemoteMemory(thread: live.thread) }
         if userfaultfd != nil {
             let fresh = try PageMap(thread: live.thread)
             var query = PageQuery()
