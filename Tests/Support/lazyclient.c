@@ -242,6 +242,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(scenario, "torture")) layout(1);
         else if (!strcmp(scenario, "churn")) churn();
         else if (!strcmp(scenario, "early")) _exit(0);
+        else if (!strcmp(scenario, "idle")) usleep(3000000); // for measuring the fill alone
         else _exit(2);
         _exit(0);
     }
