@@ -36,8 +36,9 @@ struct KeeperTests {
         try trio.server.child.kill(SIGKILL)
         let story = trio.keeper.lines(until: "event filled")
         #expect(trio.client.lines(until: "ok").last == "ok")
-        // The fill may have ended before the kill; then there was nothing to take over.
-        #expect(story.contains { $0.hasPrefix("outcome tookOver") } || story.last == "outcome released", "\(story)")
+        // After a long delay the fill may have ended before the kill; early kills must meet it, or nothing is proven.
+        let tookOver = story.contains { $0.hasPrefix("outcome tookOver") }
+        #expect(tookOver || (milliseconds > 5 && story.last == "outcome released"), "\(story)")
         // A child that forked in the very instant is reported, never silently wrong.
         #expect(!story.contains { $0.hasPrefix("event failed") && !$0.contains("lost its memory server") }, "\(story)")
     }
