@@ -20,15 +20,15 @@ enum Harness {
         }
     }
 
-    /// Lands the images, serves, fills after FIN, and lives until it is filled or killed. Every `missing`th page stays
-    /// missing.
+    /// Lands the images, serves, fills after FIN (never if `push` is 0), and lives until it is filled or killed. Every
+    /// `missing`th page stays missing.
     static func serve(_ folder: String, _ pages: Int, _ processes: Int, _ push: Int, _ missing: Int) throws {
         let store = try PageStore(kind: .memory, capacity: .gibibytes(4))
         for process in 0..<processes {
             try Stamp.land(store, process: process, pages: pages) { missing > 0 && $0 % missing == 0 }
         }
         var options = FaultServer.Options()
-        options.pushPages = push
+        options.pushPages = max(push, 1)
         let mail = Mailbox<FaultServerEvent>()
         let server = try FaultServer(
             store: store, folder: folder, options: options,
@@ -38,7 +38,7 @@ enum Harness {
         say("listening")
         while let event = mail.next() {
             say("event \(name(event))")
-            if case .finished = event { server.startFill() }
+            if case .finished = event, push > 0 { server.startFill() }
             if case .filled = event { return }
         }
     }
@@ -46,7 +46,7 @@ enum Harness {
     /// Keeps, and on taking over lands what is missing, as a source that is back would.
     static func keep(_ push: Int) throws {
         var options = FaultServer.Options()
-        options.pushPages = push
+        options.pushPages = max(push, 1)
         let mail = Mailbox<FaultServerEvent>()
         say("keeping")
         let outcome = try Keeper.run(connection: UnixSocket(OwnedDescriptor(taking: 3)), options: options) { mail.post($0) }

@@ -8,20 +8,20 @@ extension Harness {
     /// Lands an image, lets lazyclient read it while it is filled, and prints what it cost.
     static func measure(_ client: String, _ folder: String, _ pages: Int) throws {
         let gigabytes = Double(pages) * 4096 / Double(1 << 30)
-        let store = try PageStore(kind: .memory, capacity: .gibibytes(16))
+        let landing = try PageStore(kind: .memory, capacity: .gibibytes(16))
         let room = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
         memset(room.baseAddress!, 7, room.count)
         for pass in ["first landing", "landing again"] {
             let began = MonotonicInstant.now, cpu = threadTime()
             for page in stride(from: 0, to: pages, by: 64) {
-                try store.land(SpaceID(9), address: Stamp.base(0) + UInt64(page * 4096), UnsafeRawBufferPointer(room))
+                try landing.land(SpaceID(9), address: Stamp.base(0) + UInt64(page * 4096), UnsafeRawBufferPointer(room))
             }
             say("\(pass): \(began.elapsed.inMilliseconds / gigabytes) ms/GB, CPU \((threadTime() - cpu) / gigabytes) s/GB")
         }
-        store.drop(SpaceID(9))
-        try Stamp.land(store, process: 0, pages: pages, dense: true)
-        for scenario in ["early", "plain"] {
-            if scenario == "early" { continue }
+        landing.drop(SpaceID(9))
+        for scenario in ["idle", "plain"] {
+            let store = try PageStore(kind: .memory, capacity: .gibibytes(16))
+            try Stamp.land(store, process: 0, pages: pages, dense: true)
             let mail = Mailbox<FaultServerEvent>()
             let server = try FaultServer(store: store, folder: folder, spaceOf: { SpaceID(UInt32($0)) }, events: { mail.post($0) })
             let input = try Pipe()

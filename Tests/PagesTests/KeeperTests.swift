@@ -36,8 +36,9 @@ struct KeeperTests {
         try trio.server.child.kill(SIGKILL)
         let story = trio.keeper.lines(until: "event filled")
         #expect(trio.client.lines(until: "ok").last == "ok")
-        // The fill may have ended before the kill; then there was nothing to take over.
-        #expect(story.contains { $0.hasPrefix("outcome tookOver") } || story.last == "outcome released", "\(story)")
+        // After a long delay the fill may have ended before the kill; early kills must meet it, or nothing is proven.
+        let tookOver = story.contains { $0.hasPrefix("outcome tookOver") }
+        #expect(tookOver || (milliseconds > 5 && story.last == "outcome released"), "\(story)")
         // A child that forked in the very instant is reported, never silently wrong.
         #expect(!story.contains { $0.hasPrefix("event failed") && !$0.contains("lost its memory server") }, "\(story)")
     }
@@ -45,21 +46,30 @@ struct KeeperTests {
     @Test func `a fault that the dead server had read is answered by the keeper`() throws {
         // Every page of the first thousand is missing: each reader waits for a fault that the server has read.
         let trio = try Trio("plain", pages: 1000, missing: 1)
-        #expect(trio.client.line() == "ready")
+        #expect(trio.server.lines(until: "event finished").last == "event finished")
         trio.client.tell("go")
         #expect(trio.server.lines(until: "wanted").last?.hasPrefix("wanted") == true) // read, and not answered
         try trio.server.child.kill(SIGKILL)
-        #expect(trio.keeper.lines(until: "event filled").contains { $0 == "outcome tookOver filling true finished true" })
+        #expect(trio.keeper.lines(until: "event filled").contains { $0.hasPrefix("outcome tookOver") })
         #expect(trio.client.lines(until: "ok").last == "ok")
     }
 
     @Test func `a server killed before the fill leaves a keeper that serves and can fill`() throws {
+        let trio = try Trio("plain", pages: 3000, processes: 2, push: 0) // 0: it never begins to fill
+        #expect(trio.server.lines(until: "event finished").last == "event finished")
+        try trio.server.child.kill(SIGKILL)
+        trio.client.tell("go")
+        let story = trio.keeper.lines(until: "event filled")
+        #expect(story.contains("outcome tookOver filling false finished true"), "\(story)")
+        #expect(trio.client.lines(until: "ok").last == "ok")
+    }
+
+    @Test func `a session that gives up in an orderly way releases its keeper`() throws {
         let folder = Folder()
         let store = try PageStore(kind: .memory, capacity: .mebibytes(64))
         try Stamp.land(store, process: 0, pages: 2000)
         let pair = try UnixSocket.pair(.messages)
         let keeper = try Program(try Programs.harness, ["keep", "16"], descriptors: [3: pair.second.descriptor.raw])
-        // This process is the session: it can't be killed, so it lets go in an orderly way.
         let served = try Served(store, folder, processes: 1)
         var link: KeeperLink?
         pair.split { first, _ in link = KeeperLink(first) }

@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
@@ -222,6 +224,7 @@ int main(int argc, char **argv) {
     int child[processes];
     for (int i = 0; i < processes; i++) {
         if ((child[i] = fork())) { if (child[i] < 0) die("fork"); char c; if (read(said[0], &c, 1) != 1) die("child"); continue; }
+        prctl(PR_SET_PDEATHSIG, SIGKILL); // nothing outlives a test that gives up
         base = BASE(i);
         state = (seed + i + 1) * GOLDEN;
         // room behind the area, so that nothing else is put there
@@ -239,6 +242,7 @@ int main(int argc, char **argv) {
         else if (!strcmp(scenario, "torture")) layout(1);
         else if (!strcmp(scenario, "churn")) churn();
         else if (!strcmp(scenario, "early")) _exit(0);
+        else if (!strcmp(scenario, "idle")) usleep(3000000); // for measuring the fill alone
         else _exit(2);
         _exit(0);
     }

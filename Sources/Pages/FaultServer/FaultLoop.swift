@@ -12,14 +12,14 @@ import Synchronization
 final class FaultLoop: @unchecked Sendable {
     // SAFETY: made by the owner, then used by the fault thread alone.
     let shared: FaultShared
-    private let poll: EventPoll
-    private var listener: LazyListener?
-    private var clients: [Int32: LazyClient] = [:]
+    let poll: EventPoll
+    var listener: LazyListener?
+    var clients: [Int32: LazyClient] = [:]
     var tasks: [UInt32: FaultTask] = [:]
-    private var nextTask: UInt32 = 0
+    var nextTask: UInt32 = 0
     private let spaceOf: @Sendable (Int32) -> SpaceID?
     var keeper: KeeperLink?
-    private var stopping = false
+    var stopping = false
     private var overflowTold = false
     private let spare = UnsafeMutableRawPointer.allocate(byteCount: TaskJournal.batch * TaskJournal.recordBytes, alignment: 64)
 
@@ -41,7 +41,7 @@ final class FaultLoop: @unchecked Sendable {
     struct PageKey: Hashable { var space: SpaceID, address: UInt64 }
 
     /// What a key of epoll stands for: the upper half says which kind, the lower half which one.
-    private enum Source {
+    enum Source {
         static let wake: UInt64 = 0, listener: UInt64 = 1, keeper: UInt64 = 2, client: UInt64 = 3, task: UInt64 = 4
     }
 
@@ -100,8 +100,9 @@ final class FaultLoop: @unchecked Sendable {
 
     private func acceptClient() {
         guard let listener, let client = listener.accept() else { return }
-        guard (try? poll.add(client.socket.descriptor.raw, key: Source.client << 32 | UInt64(client.socket.descriptor.raw))) != nil else { return }
-        clients[client.socket.descriptor.raw] = client
+        let raw = client.socket.descriptor.raw
+        guard (try? poll.add(raw, key: Source.client << 32 | UInt64(raw))) != nil else { return }
+        clients[raw] = client
     }
 
     private func serveClient(_ raw: Int32) {
@@ -210,106 +211,5 @@ final class FaultLoop: @unchecked Sendable {
         guard !overflowTold, shared.journal.word(.overflowed).load() != 0 else { return }
         overflowTold = true
         shared.post(.failed(.journalFull))
-    }
-
-    // MARK: keeper
-
-    /// Builds the tasks again from the journal and the descriptors that the keeper held. Before the thread starts.
-    func takeOver(_ holdings: Keeper.Holdings) {
-        var story: [UInt32: Remembered] = [:]
-        shared.journal.replay { entry in Remembered.apply(entry, to: &story) }
-        nextTask = UInt32(story.count)
-        for (number, past) in story.sorted(by: { $0.key < $1.key }) where !past.isDead {
-            guard let port = holdings.ports[number], let copy = try? port.duplicate() else {
-                shared.post(.failed(.lostChild(parent: past.pid)))
-                shared.journal.markDead(number)
-                continue
-            }
-            let task = FaultTask(
-                number: number, pid: past.pid, space: past.space, isForked: past.isForked, port: FaultPort(copy), view: past.view)
-            shared.tasks.withLock { $0.append(task) }
-            adopt(task)
-            task.port.wakeAll()
-        }
-        holdings.ports = [:]
-    }
-
-    private func attach(_ link: KeeperLink) {
-        do throws(SystemError) {
-            try link.begin(store: shared.store, journal: shared.journal)
-            try poll.add(link.raw, key: Source.keeper << 32)
-        } catch {
-            shared.post(.failed(.system(error)))
-            shared.post(.keeperLost)
-            return
-        }
-        keeper = link
-        for task in tasks.values.sorted(by: { $0.number < $1.number }) { link.send(task) }
-        watchKeeperOutput()
-    }
-
-    private func serveKeeper(_ events: UInt32) {
-        guard let link = keeper else { return }
-        link.flush()
-        watchKeeperOutput()
-        switch link.receive() {
-        case .nothing: return
-        case .released: break // it has closed its descriptors: now ours may go
-        case .lost: if shared.journal.word(.released).load() == 0 { shared.post(.keeperLost) }
-        }
-        poll.remove(link.raw)
-        keeper = nil
-    }
-
-    private func watchKeeperOutput() {
-        if let keeper { poll.watchOutput(keeper.raw, key: Source.keeper << 32, keeper.hasBacklog) }
-    }
-
-    // MARK: the end
-
-    /// When everything is in place: lets the keeper close its userfaultfds first, answering faults all the while, since
-    /// a fault is answered by nobody once the last reader has closed its descriptor and another holds one.
-    private func finishIfDone() {
-        guard shared.done.load(ordering: .sequentiallyConsistent) else { return }
-        for task in Array(tasks.values) { while readEvents(task) {} }
-        serveFresh() // a fork that was still unread adds a task, and `done` is withdrawn
-        guard deferred.isEmpty, shared.done.load(ordering: .sequentiallyConsistent),
-            let started = shared.fill.withLock({ $0.started })
-        else { return }
-        if shared.journal.word(.released).load() == 0 {
-            statistics.duration = started.elapsed
-            shared.journal.word(.released).store(1)
-            keeper?.sendRelease()
-            watchKeeperOutput()
-        }
-        guard keeper == nil else { return }
-        stopping = true
-    }
-
-    private func closeAll() {
-        let filled = shared.journal.word(.released).load() != 0
-        if !filled { // stopped: the keeper must not take over what is being given up
-            shared.journal.word(.released).store(1)
-            keeper?.sendRelease()
-        }
-        shared.stopped.store(true, ordering: .sequentiallyConsistent)
-        shared.changed()
-        shared.pusher.withLock { $0.take()?.join() } // it holds tasks, and so their descriptors
-        shared.store.setWatcher(nil)
-        shared.store.watch(-waiting.count)
-        shared.tasks.withLock { $0 = [] }
-        (fresh, deferred, waiting, tasks, clients, listener, keeper) = ([], [], [], [:], [:], nil, nil)
-        if filled { shared.post(.filled(finalStatistics())) }
-    }
-
-    private func finalStatistics() -> FillStatistics {
-        var result = statistics
-        result.pushed = shared.counters.pushed.load(ordering: .relaxed)
-        result.present = shared.counters.present.load(ordering: .relaxed)
-        result.absent = shared.counters.absent.load(ordering: .relaxed)
-        result.serviceMax = .nanoseconds(serviceMax)
-        let served = result.faults - result.fetched
-        result.serviceMean = .nanoseconds(served > 0 ? serviceTime / Int64(served) : 0)
-        return result
     }
 }

@@ -23,7 +23,8 @@ public final class KeeperLink: @unchecked Sendable {
     func begin(store: PageStore, journal: TaskJournal) throws(SystemError) {
         let own = try Pidfd(pid: getpid())
         let message = KeeperMessage(kind: .begin, number: KeeperMessage.version)
-        try socket.send(message.bytes, descriptors: [store.dataDescriptor, store.indexDescriptor, journal.descriptor.raw, own.descriptor.raw])
+        let held = [store.dataDescriptor, store.indexDescriptor, journal.descriptor.raw, own.descriptor.raw]
+        try socket.send(message.bytes, descriptors: held)
     }
 
     func send(_ task: FaultTask) { enqueue(KeeperMessage(kind: .task, number: task.number), task) }
