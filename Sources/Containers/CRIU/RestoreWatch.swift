@@ -90,15 +90,13 @@ extension RestoreRunner {
     private func handleEnd() throws(CriuError) -> Bool {
         let status: ExitStatus?
         do { status = try child.wait(until: .now + .seconds(10)) } catch { throw .system(error) }
-        let phase = state.withLock { state in
-            defer { state.phase = .over }
-            return state.phase
-        }
-        if phase == .over { return false }
+        let phase = state.withLock { $0.phase }
+        if phase == .over { return false } // an abort is on its way
         guard phase == .going, status?.isSuccess == true else {
             let log = failureLog()
             throw .died(what: words(phase), status: status.map { "\(request.runtime.program): \($0)" } ?? "\(request.runtime.program) still runs", log: log)
         }
+        state.withLock { $0.phase = .over }
         events.post(.finished)
         return false
     }
