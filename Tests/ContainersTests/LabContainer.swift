@@ -76,5 +76,7 @@ final class LabContainer {
         _ = try redis("debug populate \(count) key 1000")
     }
 
+    /// Sleeps again and again: CRIU ends a running nanosleep(2) with EINTR, on both sides.
+    static let idleProgram = "busybox watch -t busybox true"
     static let redisProgram = "redis-server --port 0 --unixsocket /tmp/redis.sock --save --appendonly no --enable-debug-command yes --dir /tmp"
 }

@@ -114,7 +114,7 @@ struct LabDanceTests {
 
     @Test func `criu killed while it holds the result takes the copy along`() throws {
         let source = try LabContainer("mt-kill"), target = try LabContainer("mt-kill2")
-        try source.makeBundle("busybox sleep 1000")
+        try source.makeBundle(LabContainer.idleProgram)
         try source.start()
         try target.copyBundle(of: source)
         let migration = try LabMigration(source, to: target)
@@ -136,7 +136,7 @@ struct LabDanceTests {
 
     @Test func `truncated images are refused before CRIU sees them`() throws {
         let source = try LabContainer("mt-cut"), target = try LabContainer("mt-cut2")
-        try source.makeBundle("busybox sleep 1000")
+        try source.makeBundle(LabContainer.idleProgram)
         try source.start()
         let migration = try LabMigration(source, to: target)
         try migration.startDump()
@@ -183,7 +183,7 @@ struct LabDanceTests {
 
     @Test func `without a cgroup namespace of its own a container comes back in the host's`() throws {
         let source = try LabContainer("mt-cgns"), target = try LabContainer("mt-cgns2")
-        try source.makeBundle("busybox sleep 1000")
+        try source.makeBundle(LabContainer.idleProgram)
         try source.edit { config in
             let kept = config.json[["linux", "namespaces"]]?.array?.filter { $0["type"]?.string != "cgroup" } ?? []
             config.json[["linux", "namespaces"]] = .array(kept)
@@ -196,14 +196,14 @@ struct LabDanceTests {
 
     @Test func `with a cgroup namespace of its own a container comes back in a new one`() throws {
         let source = try LabContainer("mt-cgns3"), target = try LabContainer("mt-cgns4")
-        try source.makeBundle("busybox sleep 1000")
+        try source.makeBundle(LabContainer.idleProgram)
         try migratePlainly(source, target)
         try expectOwnCgroupNamespace(target)
     }
 
     @Test func `binds, masked files, pipes and a network namespace by path come back`() throws {
         let source = try LabContainer("mt-ext"), target = try LabContainer("mt-ext2")
-        try source.makeBundle("busybox sleep 1000")
+        try source.makeBundle(LabContainer.idleProgram)
         try shell("mkdir -p /data/mt-ext.bind; echo bound >/data/mt-ext.bind/file; ip netns add mt-ext; ip netns add mt-ext2")
         defer { _ = try? shell("rm -rf /data/mt-ext.bind") }
         try source.edit { config in
@@ -215,7 +215,7 @@ struct LabDanceTests {
             ]))
             config.json["mounts"] = .array(mounts)
         }
-        try migratePlainly(source, target, redirect: "</dev/null 2>/dev/null | cat >/dev/null &") {
+        try migratePlainly(source, target, redirect: "</dev/null 2>/dev/null | cat >/dev/null 2>&1 &") {
             try target.edit { $0.setNamespacePath("/run/netns/mt-ext2", of: .network) }
         }
         #expect(try shell("runc exec \(target.id) busybox cat /mnt/x/file") == "bound")

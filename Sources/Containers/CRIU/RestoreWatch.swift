@@ -56,7 +56,7 @@ extension RestoreRunner {
             }
             events.post(.held(cgroup: safe))
         case .stage(let name): events.post(.stage(name))
-        case .freezing: try handleFreezing()
+        case .freezing: try handleFreezing(control)
         case .waiting: becomeReady(.waiting)
         }
         return true
@@ -67,14 +67,25 @@ extension RestoreRunner {
         do { return try Cgroup(path: path).processes() == [pid] } catch { throw .system(error) }
     }
 
-    private func handleFreezing() throws(CriuError) {
+    /// Waits for the freeze, which is the library's own doing: if we wrote to cgroup.freeze as well, CRIU could be
+    /// stopped before its own write, and freeze itself again after `go`.
+    private func handleFreezing(_ control: RestoreControl) throws(CriuError) {
         guard let cgroup = state.withLock({ $0.cgroup }) else { throw .shim(what: "it freezes a cgroup that it wasn't told") }
         do {
-            // The library's write comes right behind its message; repeating it is harmless.
-            try CgroupFreezer(path: cgroup).freeze()
-        } catch { throw .system(error) }
+            let freezer = try CgroupFreezer(path: cgroup)
+            let deadline = MonotonicInstant.now + Self.freezeLimit
+            while try !freezer.isFrozen() {
+                // The next message says that the freeze failed, or that CRIU is gone.
+                if try !Poll.wait(control.descriptor, for: .input, until: .now + Self.freezeNap).isEmpty { return }
+                guard deadline.remaining > .zero else { throw SystemError(call: "cgroup.freeze", subject: cgroup, errno: ETIMEDOUT) }
+            }
+        } catch let error as SystemError { throw .system(error) } catch { throw .shim(what: "\(error)") }
         becomeReady(.frozen)
     }
+
+    /// Shorter than the freeze itself takes (0.1 ms); see `CgroupFreezer`.
+    private static let freezeNap = Duration.microseconds(40)
+    private static let freezeLimit = Duration.seconds(5)
 
     private func becomeReady(_ phase: Phase) {
         let isNew = state.withLock { state in
