@@ -73,6 +73,40 @@ struct LabDanceTests {
         #expect(try source.redis("debug digest") == digest)
     }
 
+    @Test func `a tree of processes is dumped as a skeleton, restored lazily, and goes at once, ten times`() throws {
+        let source = try LabContainer("mt-tree"), target = try LabContainer("mt-tree2")
+        try source.makeBundle("busybox sh")
+        let program = "for j in 1 2 3 4 5; do (x=$j; while :; do x=$((x+1)); busybox usleep 3000; echo $x >/tmp/out$j; done) & done; wait"
+        try source.edit { $0.json[["process", "args"]] = .strings(["/bin/busybox", "sh", "-c", program]) }
+        try source.start()
+        for _ in 0..<10 {
+            try target.copyBundle(of: source)
+            let migration = try LabMigration(source, to: target)
+            try migration.startDump()
+            let runner = try RestoreRunner.start(try migration.restoreRequest(lazy: true))
+            try runner.awaitHeld()
+            try migration.dump(hiding: true)
+            let server = try LabFaultServer(workFolder: migration.work, processes: try Cgroup(path: try #require(migration.state.unifiedCgroup)).processes())
+            let directory = ImageDirectory(path: migration.images)
+            try directory.validate()
+            #expect(SkeletonCheck(maps: try directory.pageMaps(), hidden: migration.hidden).isSkeleton)
+            try directory.prepareForRestore(lazy: true)
+            try runner.release()
+            try runner.awaitReady()
+            try runner.go()
+            try runner.awaitFinished()
+            for j in 1...5 {
+                let before = try shell("cat \(target.bundle)/rootfs/tmp/out\(j) || true")
+                try eventually("process \(j) of the copy goes on") { try shell("cat \(target.bundle)/rootfs/tmp/out\(j)") != before }
+            }
+            server.stop()
+            try runner.abort() // of a running copy: kills and cleans as well
+            expectNothing(of: target)
+            try shell("rm -rf --one-file-system \(target.bundle)")
+            try migration.rollBack()
+        }
+    }
+
     @Test func `an aborted restore leaves nothing, and the next one succeeds`() throws {
         let source = try LabContainer("mt-abort"), target = try LabContainer("mt-abort2")
         try source.makeBundle(LabContainer.redisProgram)
@@ -110,6 +144,26 @@ struct LabDanceTests {
             #expect(try target.redis("debug digest") == digest)
             #expect(try source.runtime.state(of: source.id).status == .stopped)
         }
+    }
+
+    @Test func `a restore that fails tells CRIU's own error, and is cleaned up`() throws {
+        let source = try LabContainer("mt-fail"), target = try LabContainer("mt-fail2")
+        try source.makeBundle(LabContainer.idleProgram)
+        try source.start()
+        try target.copyBundle(of: source)
+        let migration = try LabMigration(source, to: target)
+        try migration.startDump()
+        let runner = try RestoreRunner.start(try migration.restoreRequest(lazy: false))
+        try runner.awaitHeld()
+        #expect(throws: CriuError.self) { try runner.go() } // never before ready
+        try migration.dump(hiding: false)
+        try shell("rm \(target.bundle)/rootfs/usr/bin/busybox; truncate -s 100 \(migration.images)/mm-1.img")
+        try runner.release()
+        #expect { try runner.awaitReady() } throws: { "\($0)".contains("Error (criu/") }
+        try runner.abort()
+        expectNothing(of: target)
+        try migration.rollBack()
+        #expect(try source.runtime.state(of: source.id).status == .running)
     }
 
     @Test func `criu killed while it holds the result takes the copy along`() throws {

@@ -45,6 +45,10 @@ final class LabFaultServer: Sendable {
         while !stopping.withLock({ $0 }) {
             if try Poll.wait(faults.descriptor, for: .input, until: .now + .milliseconds(50)).isEmpty { continue }
             for event in try faults.readEvents() {
+                if case .fork(let child) = event {
+                    let inherited = Userfaultfd(OwnedDescriptor(taking: child))
+                    _ = try Thread(named: "fault-child") { [self] in try? serve(inherited, from: source) }
+                }
                 guard case .fault(let address, _, _) = event else { continue }
                 let start = address & ~UInt64(pageSize - 1)
                 var vanished: [PageRun] = []

@@ -32,9 +32,9 @@ final class LabMigration {
         let bundle = try OCIBundle(path: state.bundle)
         plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath)
         let library = try #require(CriuShim.findLibrary())
-        let tools = CriuShim.findLibrary("martlet-tools").flatMap { $0 }
-        sourceShim = try CriuShim(creating: "/run/mt-\(target.id)-s", library: library, tools: tools)
-        targetShim = try CriuShim(creating: "/run/mt-\(target.id)-t", library: library, tools: tools)
+        let tar = try #require(CriuShim.findLibrary("martlet-tar"))
+        sourceShim = try CriuShim(creating: "/run/mt-\(target.id)-s", library: library, tar: tar)
+        targetShim = try CriuShim(creating: "/run/mt-\(target.id)-t", library: library, tar: tar)
         imagesFolder = try OwnedDescriptor(opening: "\(folder)/images", flags: O_RDONLY | O_DIRECTORY)
         workFolder = try OwnedDescriptor(opening: "\(folder)/work", flags: O_RDONLY | O_DIRECTORY)
     }
@@ -59,14 +59,14 @@ final class LabMigration {
     func dump(hiding: Bool) throws {
         let session = try #require(session)
         let cgroup = try #require(state.unifiedCgroup)
-        let pids = try Cgroup(path: cgroup).processes()
-        let snapshots = try Dictionary(uniqueKeysWithValues: pids.map { ($0, try SmapsSnapshot.of(pid: $0)) })
+        var snapshots: [Int32: SmapsSnapshot] = [:] // processes come and go while they are looked at
+        for pid in try Cgroup(path: cgroup).processes() { snapshots[pid] = try? SmapsSnapshot.of(pid: pid) }
         let freezer = try CgroupFreezer(path: cgroup)
         try freezer.freeze()
         let start = MonotonicInstant.now
         if hiding {
             try sourceShim.skipConnectionTracking()
-            for (pid, snapshot) in snapshots { try hide(pid, snapshot) }
+            for pid in try Cgroup(path: cgroup).processes() { try hide(pid, try snapshots[pid] ?? SmapsSnapshot.of(pid: pid)) }
         }
         try session.answer(success: true)
         try session.advance(to: "post-dump", within: .seconds(60))
