@@ -9,15 +9,18 @@ public struct CriuShim: Sendable {
     public let directory: String
     /// libmartlet-criu.so.
     public let library: String
-    /// A folder with a `tar` for small tmpfs, put first in CRIU's PATH.
-    public let tools: String?
+    /// Whether the folder holds a `tar` of ours for small tmpfs, which then comes first in CRIU's PATH.
+    public let hasTar: Bool
 
     /// Environment variable with the folder of the libraries, before all other places.
     public static let libraryVariable = "MARTLET_LIB_DIR"
     private static let longestDirectory = 107 - "/control".utf8.count
 
     /// Makes the folder, which must not exist: files of an earlier attempt would be obeyed.
-    public init(creating directory: String, library: String, tools: String? = nil) throws(CriuError) {
+    /// - Parameters:
+    ///   - library: libmartlet-criu.so.
+    ///   - tar: martlet-tar, nil for the host's own tar.
+    public init(creating directory: String, library: String, tar: String? = nil) throws(CriuError) {
         guard directory.hasPrefix("/"), directory.utf8.count <= Self.longestDirectory else {
             throw .shim(what: "\(directory) is no absolute path of at most \(Self.longestDirectory) bytes")
         }
@@ -25,7 +28,7 @@ public struct CriuShim: Sendable {
         guard mkdir(directory, 0o700) == 0 else { throw .system(SystemError(call: "mkdir", subject: directory, errno: errno)) }
         self.directory = directory
         self.library = library
-        self.tools = tools
+        hasTar = tar.map { symlink($0, "\(directory)/tar") == 0 } ?? false
     }
 
     /// Finds libmartlet-criu.so: where the variable says, beside the program, in ../lib, in the source tree's build/lib.
@@ -46,7 +49,7 @@ public struct CriuShim: Sendable {
         func inherited(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
         let others = inherited("LD_PRELOAD")
         var all = ["MARTLET_SHIM_DIR=\(directory)", "LD_PRELOAD=\(library)\(others.isEmpty ? "" : ":" + others)"]
-        if let tools { all.append("PATH=\(tools):\(inherited("PATH"))") }
+        if hasTar { all.append("PATH=\(directory):\(inherited("PATH"))") }
         return all
     }
 

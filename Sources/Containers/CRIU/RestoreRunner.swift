@@ -47,6 +47,10 @@ public final class RestoreRunner: Sendable {
     /// - Throws: if it can't be started. A criu-root that an earlier attempt left mounted is unmounted first.
     public static func start(_ request: RestoreRequest) throws(CriuError) -> RestoreRunner {
         try request.shim.setConfiguration(request.configuration)
+        // runc reads it before it starts CRIU; the source has sent it with the offer, not with the images.
+        do {
+            try FileIO.writeAtomically(request.streams.descriptorsFile, to: "\(request.imagesDirectory)/descriptors.json")
+        } catch { throw .system(error) }
         do { try request.runtime.unmountRestoreRoot(of: request.id) } catch { throw .shim(what: "\(error)") }
         do {
             let runner = try RestoreRunner(request)
