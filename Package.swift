@@ -59,6 +59,6 @@ let package = Package(
         .testTarget(name: "PagesTests", dependencies: ["Pages"], swiftSettings: house),
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
         .testTarget(name: "ContainersTests", dependencies: ["Containers"], swiftSettings: house),
-        .testTarget(name: "PlanTests", dependencies: ["Plan"], swiftSettings: house),
+        .testTarget(name: "PlanTests", dependencies: ["Plan", "Model"], swiftSettings: house),
     ]
 )

@@ -70,7 +70,7 @@ public enum DestinationStep: Hashable, Sendable {
 }
 
 public enum DestinationTimer: String, Hashable, Sendable, CaseIterable {
-    /// Ready and nothing heard: ask again (if connected) and remind the person.
+    /// Ready and nothing heard: say `ready` again.
     case verdict
     /// Filled and no `bye`.
     case bye

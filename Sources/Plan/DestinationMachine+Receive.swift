@@ -1,3 +1,5 @@
+import Model
+
 /// From the offer to `ready`: all that the destination can give up by itself.
 extension DestinationMachine {
     mutating func idle(_ event: DestinationEvent) -> [DestinationAction] {

@@ -1,3 +1,5 @@
+import Model
+
 /// From `ready` to the end, and the way out.
 extension DestinationMachine {
     mutating func ready(_ event: DestinationEvent) -> [DestinationAction] {
@@ -6,8 +8,9 @@ extension DestinationMachine {
         case .received(.abort(let reason)): return discard(Problem(what: "receive the container", why: reason))
         case .containerExited:
             return discard(Problem(what: "hold the restored container", why: "its tasks died before they ran"))
-        case .connected: return [.send(.inquire)]
-        case .timer(.verdict): return (state.connected ? [.send(.inquire)] : []) + [.startTimer(.verdict, Patience.verdict)]
+        // Saying `ready` again is the question: the source answers with its verdict.
+        case .connected: return [.send(.ready)]
+        case .timer(.verdict): return (state.connected ? [.send(.ready)] : []) + [.startTimer(.verdict, Patience.verdict)]
         case .peerLost: return [.note("the source is gone while a complete copy is held: waiting for its word")]
         case .runHere: return release()
         case .interrupted: return [.note(Settlement.waitForVerdict.advice)]
@@ -114,9 +117,11 @@ extension DestinationMachine {
             // It can promise nothing: a held copy lives, and the journal says `ready`.
             return finish(Ending(.failed, problem: problem, needsRecover: true))
         case .journalWritten(.aborted), .failed(.journal(.aborted), _):
-            guard state.connected else { return finish(Ending(.rolledBack, problem: why)) }
+            // Nothing is left to do here even if the source never hears of it; the journal answers later questions.
+            let close = gone && event == .journalWritten(.aborted) ? [record(.done)] : []
+            guard state.connected else { return close + finish(Ending(.rolledBack, problem: why, needsRecover: !gone)) }
             state.stage = .aborted(why)
-            return [.send(.aborted(reason: why.why)), .startTimer(.bye, Patience.bye)]
+            return [.send(.aborted(reason: why.why)), .startTimer(.bye, Patience.bye)] + close
         default: return []
         }
     }
@@ -124,9 +129,7 @@ extension DestinationMachine {
     mutating func aborted(_ why: Problem, _ event: DestinationEvent) -> [DestinationAction] {
         switch event {
         case .received(.release), .received(.abort): return [.send(.aborted(reason: why.why))]
-        case .received(.bye):
-            return (state.opened ? [record(.done)] : []) + finish(Ending(.rolledBack, problem: why))
-        case .peerLost, .timer(.bye), .interrupted: return finish(Ending(.rolledBack, problem: why))
+        case .received(.bye), .peerLost, .timer(.bye), .interrupted: return finish(Ending(.rolledBack, problem: why))
         default: return []
         }
     }
@@ -137,18 +140,18 @@ extension DestinationMachine {
         case .discard(let why): return discard(Problem(what: "receive the container", why: why))
         case .waitForVerdict:
             state.stage = .ready
-            return (state.connected ? [.send(.inquire)] : []) + [.startTimer(.verdict, Patience.verdict)]
+            return (state.connected ? [.send(.ready)] : []) + [.startTimer(.verdict, Patience.verdict)]
         case .run:
             state.stage = .thawing
             return [.enter(.release), .thaw]
         case .lost: return declareLost()
         default:
-            let kinds = records.map(\.kind)
-            if kinds.contains(.released) {
+            // `aborted` behind `released` means that the held copy died before it was let go.
+            let aborted = records.last { $0.kind == .aborted }
+            if aborted == nil, records.contains(where: { $0.kind == .released }) {
                 state.stage = .leaving
             } else {
-                let why = records.last { $0.kind == .aborted }?.reason ?? "aborted"
-                state.stage = .aborted(Problem(what: "receive the container", why: why))
+                state.stage = .aborted(Problem(what: "receive the container", why: aborted?.reason ?? "aborted"))
             }
             return [.startTimer(.bye, Patience.bye)]
         }

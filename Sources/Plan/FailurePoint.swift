@@ -1,3 +1,5 @@
+public import Model
+
 /// A place where a fault can be made on purpose, as text `ROLE.PHASE.WHAT`, such as `source.freeze.kill`.
 ///
 /// The doers ask at the beginning of each phase (`FailurePoint.hit`), tests walk through `all`; each one must end with

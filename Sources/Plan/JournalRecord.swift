@@ -41,10 +41,12 @@ public struct JournalRecord: Hashable, Sendable, Codable {
     public var reason: String?
     /// In `opened`.
     public var recovery: RecoveryFacts?
+    /// In the source's `decided`: whether pages are fetched from the frozen copy after the release.
+    public var pagesStayBehind: Bool?
 
     public init(
         _ kind: Kind, migration: MigrationID, role: Role, container: String, peer: String, at: Int64? = nil,
-        reason: String? = nil, recovery: RecoveryFacts? = nil
+        reason: String? = nil, recovery: RecoveryFacts? = nil, pagesStayBehind: Bool? = nil
     ) {
         self.kind = kind
         self.migration = migration
@@ -54,6 +56,7 @@ public struct JournalRecord: Hashable, Sendable, Codable {
         self.at = at
         self.reason = reason
         self.recovery = recovery
+        self.pagesStayBehind = pagesStayBehind
     }
 }
 
@@ -72,11 +75,10 @@ public struct RecoveryFacts: Hashable, Sendable, Codable {
     /// `/proc/sys/kernel/random/boot_id`: another one means that no process of the attempt lives.
     public var boot: String
     public var keepSource: Bool
-    public var pagesMayStayBehind: Bool
 
     public init(
         engine: String, bundle: String, cgroup: String, session: String, pid: Int32?, startTime: UInt64?, boot: String,
-        keepSource: Bool, pagesMayStayBehind: Bool
+        keepSource: Bool
     ) {
         self.engine = engine
         self.bundle = bundle
@@ -86,6 +88,5 @@ public struct RecoveryFacts: Hashable, Sendable, Codable {
         self.startTime = startTime
         self.boot = boot
         self.keepSource = keepSource
-        self.pagesMayStayBehind = pagesMayStayBehind
     }
 }

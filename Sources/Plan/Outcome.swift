@@ -1,3 +1,5 @@
+public import Model
+
 /// How a migration ended; the result's `outcome`.
 public enum Outcome: String, Hashable, Sendable, Codable, CaseIterable {
     case migrated

@@ -21,14 +21,17 @@ public enum PeerMessage: Hashable, Sendable {
     case release
     /// Undo everything; sent only by a source that has not decided. Answered by `aborted`.
     case abort(reason: String)
-    /// All is done and the source's copy is gone. No answer.
+    /// Where do you stand? Answered by `state`.
+    case inquire
+    /// The source has no more to say. No answer.
     case bye
 
     // Destination to source
     case findings(Findings)
     case prepared(Prepared)
     case standingBy
-    /// The restored tasks are held, `ready` is on disk.
+    /// The restored tasks are held, `ready` is on disk. Said again now and then, until the source gives its verdict:
+    /// `release`, `abort`, or nothing yet.
     case ready
     /// `released` is on disk and the container runs.
     case running(Running)
@@ -40,8 +43,6 @@ public enum PeerMessage: Hashable, Sendable {
     case state(DestinationStanding)
 
     // Either way
-    /// Where do you stand? The destination answers with `state`, the source with its verdict if it has one.
-    case inquire
     /// Answered at once by the doers, so that the two monotonic clocks can be compared; the machines ignore it.
     case clock(ClockProbe)
     /// Data of a round was sent (to the destination) or has landed (back); for the doers, the machines ignore it.
@@ -90,10 +91,12 @@ public struct Offer: Hashable, Sendable, Codable {
     public var options: MigrationOptions
     /// The source's own findings, so that one report shows both hosts.
     public var findings: [Finding]
+    /// What only the doers read: host and container as the source sees them, a JSON document of theirs.
+    public var facts: String
 
     public init(
         version: Int = Offer.currentVersion, migration: MigrationID, container: ContainerDescription,
-        source: Capabilities, options: MigrationOptions, findings: [Finding]
+        source: Capabilities, options: MigrationOptions, findings: [Finding], facts: String = ""
     ) {
         self.version = version
         self.migration = migration
@@ -101,6 +104,7 @@ public struct Offer: Hashable, Sendable, Codable {
         self.source = source
         self.options = options
         self.findings = findings
+        self.facts = facts
     }
 }
 

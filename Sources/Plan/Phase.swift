@@ -94,8 +94,3 @@ public enum Phase: Hashable, Sendable {
         "check", "prepare", "copy", "cut", "freeze", "capture", "ship", "restore", "decide", "release", "fill", "clean",
     ]
 }
-
-/// The two parts that a host can play.
-public enum Role: String, Hashable, Sendable, Codable, CaseIterable {
-    case source, destination
-}

@@ -1,3 +1,5 @@
+public import Model
+
 /// What a restarted process finds of the container on its own host.
 public enum Liveness: String, Hashable, Sendable, CaseIterable {
     /// Tasks of the attempt live and are not frozen.

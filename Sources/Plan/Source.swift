@@ -10,10 +10,12 @@ public struct SourceOrder: Hashable, Sendable {
     public var capabilities: Capabilities
     public var findings: [Finding]
     public var recovery: RecoveryFacts
+    /// For the offer: what only the doers read.
+    public var facts: String
 
     public init(
         migration: MigrationID, peer: String, options: MigrationOptions, container: ContainerDescription,
-        capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts
+        capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts, facts: String = ""
     ) {
         self.migration = migration
         self.peer = peer
@@ -22,6 +24,7 @@ public struct SourceOrder: Hashable, Sendable {
         self.capabilities = capabilities
         self.findings = findings
         self.recovery = recovery
+        self.facts = facts
     }
 }
 

@@ -14,6 +14,10 @@ extension SourceMachine {
             guard case .aborted(let reason) = message.standing else { return [] }
             state.stage = .deciding(pass, aborted: reason)
             return []
+        case .containerExited where pass == .listOnly:
+            // The pages that should have stayed behind are gone, and nobody was told of the decision yet.
+            state.stage = .revoking(Self.exited)
+            return sayAbort(Self.exited.why) + [.startTimer(.patience, Patience.decided)]
         default: return nil
         }
     }
@@ -31,7 +35,7 @@ extension SourceMachine {
 
     mutating func releasing(_ pass: FinalPass, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
-        case .connected, .received(.inquire), .timer(.retry): return sayRelease(pass)
+        case .connected, .timer(.retry): return sayRelease(pass)
         case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
@@ -40,7 +44,8 @@ extension SourceMachine {
             case .aborted(let reason): return revoke(Problem(what: "release the restored container", why: reason))
             case .unknown: return doubt(.destinationForgot)
             case .lost: return doubt(.destinationLost)
-            case .ready, .preparing, nil: return []
+            case .ready: return [.send(.release)]
+            case .preparing, nil: return []
             }
         case .timer(.patience): return doubt(.destinationUnreachable)
         case .runHere: return revoke(Problem(what: "migrate", why: "a person ordered it to run here"))
@@ -50,12 +55,17 @@ extension SourceMachine {
 
     mutating func revoking(_ why: Problem, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
-        case .connected, .received(.inquire), .timer(.retry): return sayAbort(why.why)
+        case .connected, .timer(.retry): return sayAbort(why.why)
         case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
-            // Nobody was told of the decision, so a destination without a journal can't run either.
-            case .aborted, .unknown: return revoke(why)
+            case .aborted: return revoke(why)
+            // If nobody was told of the decision, a destination without a journal can't run either.
+            case .unknown: return order == nil ? doubt(.destinationForgot) : revoke(why)
+            // A source that was restarted doesn't know whether it had said `release`.
+            case .filled: return committed(.listOnly) + kill()
+            case .lost: return doubt(.destinationLost)
+            case .ready: return [.send(.abort(reason: why.why))]
             default: return []
             }
         case .timer(.patience): return doubt(.destinationUnreachable)
@@ -74,7 +84,7 @@ extension SourceMachine {
         switch event {
         // If it is not on disk, recovery asks the destination and hears the same again.
         case .journalWritten(.revoked), .failed(.journal(.revoked), _):
-            return retreat(Ending(.rolledBack, problem: why), told: true)
+            return retreat(Ending(why == Self.exited ? .failed : .rolledBack, problem: why), told: true)
         default: return nil
         }
     }
@@ -83,6 +93,7 @@ extension SourceMachine {
     func tooLate(_ event: SourceEvent) -> [SourceAction] {
         switch event {
         case .interrupted: [.note("too late to stop: the decision is made, finishing")]
+        case .containerExited: [.note("somebody killed the frozen copy here; pages that stayed behind are lost")]
         case .failed(.serveMissing, let problem): [.note("\(problem.what): \(problem.why)")]
         default: []
         }

@@ -1,3 +1,5 @@
+import Model
+
 /// From the start to `ready`: all that can be undone by the source alone.
 extension SourceMachine {
     mutating func idle(_ event: SourceEvent) -> [SourceAction] {
@@ -16,7 +18,7 @@ extension SourceMachine {
             state.stage = .offering
             let offer = Offer(
                 migration: order.migration, container: order.container, source: order.capabilities,
-                options: order.options, findings: order.findings)
+                options: order.options, findings: order.findings, facts: order.facts)
             return [.send(.offer(offer)), .startTimer(.answer, Patience.answer)]
         case .connectionFailed(let problem): return refuse(unreachable: problem)
         default: return untouched(event)
@@ -201,6 +203,6 @@ extension SourceMachine {
     mutating func awaitingReady(_ pass: FinalPass, _ event: SourceEvent) -> [SourceAction]? {
         guard case .received(let message) = event, message.standing == .ready else { return nil }
         state.stage = .deciding(pass, aborted: nil)
-        return [record(.decided), .enter(.decide), .stopTimer(.frozen), .stopTimer(.deadline)]
+        return [record(.decided, pass: pass), .enter(.decide), .stopTimer(.frozen), .stopTimer(.deadline)]
     }
 }

@@ -1,3 +1,5 @@
+import Model
+
 /// Back to a container that runs here; and what a restarted source does.
 extension SourceMachine {
     static let exited = Problem(
@@ -55,7 +57,6 @@ extension SourceMachine {
         let sayAbort = SourceAction.send(.abort(reason: retreat.ending.problem?.why ?? ""))
         switch event {
         case .rolledBack: now.undone = true
-        case .received(.inquire): return [sayAbort]
         case .received(let message):
             switch message.standing {
             case .aborted, .unknown: now.told = true
@@ -95,7 +96,8 @@ extension SourceMachine {
 
     /// The first step of a restarted source.
     mutating func settle() -> [SourceAction] {
-        let pass: FinalPass = identity.recovery.pagesMayStayBehind ? .listOnly : .everything
+        let behind = records.contains { $0.pagesStayBehind == true }
+        let pass: FinalPass = behind ? .listOnly : .everything
         state.touched = .everything
         switch Settlement.of(.source, records: records, container: container) {
         case .rollBack(let why):
@@ -104,7 +106,8 @@ extension SourceMachine {
             if revoked { state.stage = .revoked(problem) }
             return retreat(Ending(container == .gone ? .failed : .rolledBack, problem: problem), told: revoked)
         case .askDestination:
-            state.stage = .releasing(pass)
+            // Without its frozen copy the destination would run with holes in its memory: better not at all.
+            state.stage = behind && container == .gone ? .revoking(Self.exited) : .releasing(pass)
             return dial() + [.startTimer(.retry, Patience.retry), .startTimer(.patience, Patience.decided)]
         case .finishCommit:
             guard container != .gone else { return kill() }

@@ -93,11 +93,12 @@ public struct SourceMachine: ~Copyable, Sendable {
         }
     }
 
-    func record(_ kind: JournalRecord.Kind, reason: String? = nil) -> SourceAction {
+    func record(_ kind: JournalRecord.Kind, reason: String? = nil, pass: FinalPass? = nil) -> SourceAction {
         .journal(
             JournalRecord(
                 kind, migration: identity.migration, role: .source, container: identity.container, peer: identity.peer,
-                reason: reason, recovery: kind == .opened ? identity.recovery : nil))
+                reason: reason, recovery: kind == .opened ? identity.recovery : nil,
+                pagesStayBehind: pass.map { $0 == .listOnly }))
     }
 
     mutating func finish(_ ending: Ending) -> [SourceAction] {

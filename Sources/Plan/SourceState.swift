@@ -77,7 +77,8 @@ struct SourceState: Hashable, Sendable {
         case deciding(FinalPass, aborted: String?)
         /// Decided, not known to run. → filling, revoked, finished (in doubt)
         case releasing(FinalPass)
-        /// `decided` may be on disk, `release` was never said. → revoked, finished (in doubt)
+        /// `decided` may be on disk, and the destination is asked to abort: the write failed, or in hybrid the frozen copy
+        /// died. `release` was not said by this process. → revoked, killing, finished (in doubt)
         case revoking(Problem)
         /// Writing `revoked`. → rollingBack
         case revoked(Problem)

@@ -1,5 +1,6 @@
 import Host
 import Model
+import Synchronization
 import Testing
 
 @testable import Wire
@@ -135,5 +136,29 @@ struct Scene {
         Scene(link: 12.5e6).run(&choice, seconds: 3)
         #expect(choice.codec == codec)
         #expect(choice.codecForNextFrame() == codec)
+    }
+}
+
+@Suite struct LinkMeasurementTests {
+    @Test func `a burst over loopback finds a rate and a round trip`() throws {
+        let hosts = try TwoHosts()
+        let (dialled, accepted) = try meet(client: hosts.alpha, server: hosts.beta).both()
+        let (alpha, beta) = (Party(dialled), Party(accepted))
+        let stream = try Stream()
+        let measured = try LinkMeasurement.measure(control: alpha.control, stream: stream.sender, within: .seconds(5))
+        #expect(measured.roundTrip > .zero && measured.roundTrip < .seconds(1))
+        #expect(try #require(measured.bytesPerSecond) > .mebibytes(5))
+        try stream.sender.finish()
+        #expect(try stream.end() == nil)
+        #expect(stream.sink.state.withLock { $0.bytes } == 0)
+        #expect(stream.sender.counters.payloadBytes == .zero)
+        alpha.control.close("")
+        _ = try beta.end()
+    }
+
+    @Test func `a transfer takes its bytes over the rate and a round trip`() {
+        let link = LinkMeasurement(roundTrip: .milliseconds(10), bytesPerSecond: ByteCount(1_000_000))
+        #expect(link.transferTime(ByteCount(500_000)) == .milliseconds(510))
+        #expect(LinkMeasurement(roundTrip: .zero, bytesPerSecond: nil).transferTime(ByteCount(1)) == nil)
     }
 }

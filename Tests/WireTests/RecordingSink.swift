@@ -84,16 +84,22 @@ func frame(_ header: FrameHeader, _ payload: [UInt8] = []) -> [UInt8] {
 /// Feeds a stream in pieces and says what came of it.
 func read(_ stream: [UInt8], piece: Int = .max, to sink: RecordingSink = RecordingSink()) -> (RecordingSink, FrameError?) {
     var reader = FrameReader()
-    do {
-        var rest = stream[...]
-        while !rest.isEmpty {
-            let next = Array(rest.prefix(piece))
-            rest = rest.dropFirst(next.count)
-            try next.withUnsafeBytes { bytes throws(FrameError) in try reader.feed(bytes, to: sink) }
-        }
-        try reader.finish()
-        return (sink, nil)
-    } catch {
-        return (sink, error as? FrameError)
+    var offset = 0
+    while offset < stream.count {
+        let length = min(piece, stream.count - offset)
+        if let error = feed(&reader, Array(stream[offset..<(offset + length)]), sink) { return (sink, error) }
+        offset += length
     }
+    do { try reader.finish() } catch { return (sink, error) }
+    return (sink, nil)
+}
+
+/// Feeds one piece. Apart from `read` because the two in one function crash the optimiser of Swift 6.3.1.
+@inline(never)
+func feed(_ reader: inout FrameReader, _ piece: [UInt8], _ sink: RecordingSink) -> FrameError? {
+    let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: piece.count, alignment: 1)
+    defer { bytes.deallocate() }
+    bytes.copyBytes(from: piece)
+    do { try reader.feed(UnsafeRawBufferPointer(bytes), to: sink) } catch { return error }
+    return nil
 }

@@ -15,3 +15,4 @@
 #include "linux_mounts.h"
 #include "linux_trees.h"
 #include "linux_packets.h"
+#include "linux_heap.h"

@@ -31,7 +31,7 @@ static const uint32_t LINUX_S_IFMT = 0170000, LINUX_S_IFDIR = 0040000, LINUX_S_I
                       LINUX_S_IFCHR = 0020000, LINUX_S_IFBLK = 0060000;
 CLINUX long linux_file_state(int dir, const char *name, unsigned flags, struct linux_file_state *out) {
     struct statx s;
-    long r = syscall(SYS_statx, dir, name, flags | 0x100 /* AT_SYMLINK_NOFOLLOW */ | 0x800 /* AT_NO_AUTOMOUNT */, 0x7ff, &s);
+    long r = syscall(SYS_statx, dir, name, flags | 0x100 /* AT_SYMLINK_NOFOLLOW */ | 0x800 /* AT_NO_AUTOMOUNT */, 0x17ff /* basic, birth, mount */, &s);
     if (r < 0) return -errno;
     out->inode = s.stx_ino;
     out->size = s.stx_size;
@@ -42,6 +42,8 @@ CLINUX long linux_file_state(int dir, const char *name, unsigned flags, struct l
     out->links = s.stx_nlink;
     out->major = s.stx_dev_major;
     out->minor = s.stx_dev_minor;
+    // Offset 0x90, Linux 5.8; the headers of Debian 12 have it, older ones call it spare.
+    memcpy(&out->mount, (const char *)&s + 0x90, 8);
     out->attributes = s.stx_attributes & s.stx_attributes_mask;
     return 0;
 }

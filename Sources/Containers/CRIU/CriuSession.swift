@@ -30,19 +30,14 @@ public final class CriuSession: Sendable {
         self.logPath = logPath
         self.what = what
         do {
-            var ours: OwnedDescriptor?, theirs: OwnedDescriptor?
-            try UnixSocket.pair(.messages).split { first, second in
-                ours = first.takeDescriptor()
-                theirs = second.takeDescriptor()
-            }
-            guard let ours, let theirs else { throw SystemError(call: "socketpair", subject: "criu", errno: EBADF) }
-            socket = SharedDescriptor(ours)
+            let ends = try UnixSocket.pair(.messages)
+            socket = SharedDescriptor(try ends.first.descriptor.duplicate())
             var spawn = Spawn(program, ["swrk", "3"])
             spawn.environment = Self.merged(environment)
-            spawn.descriptors = [3: theirs.raw]
+            spawn.descriptors = [3: ends.second.descriptor.raw]
             spawn.newSession = true // a ^C at our terminal is for us to handle
             child = try spawn.start()
-        } catch let error as SystemError { throw .system(error) } catch { throw .protocolViolation(what: "\(error)") }
+        } catch { throw .system(error) }
         try send(request)
     }
 
@@ -152,9 +147,4 @@ public final class CriuSession: Sendable {
         }
         return all
     }
-}
-
-extension UnixSocket {
-    /// The bare descriptor, out of the socket.
-    consuming func takeDescriptor() -> OwnedDescriptor { descriptor }
 }

@@ -7,25 +7,21 @@ struct ProtobufError: Error, Hashable, CustomStringConvertible {
 
 /// Reads protobuf's wire format, field by field. Never reads beyond its bytes, whatever they claim.
 struct ProtobufReader {
-    enum Value {
-        case varint(UInt64)
-        case fixed32(UInt32)
-        case fixed64(UInt64)
-        case bytes(ArraySlice<UInt8>)
-    }
-
+    /// A field. Of the wire's kinds only varints and counted bytes are kept: CRIU's messages that are read here have
+    /// no others.
     struct Field {
         var number: Int
-        var value: Value
+        /// The value of a varint field.
+        var unsigned: UInt64?
+        /// The contents of a string, bytes or submessage field.
+        var bytes: ArraySlice<UInt8>?
         /// Where the field, key included, lies.
         var range: Range<Int>
 
-        var unsigned: UInt64? { if case .varint(let value) = value { value } else { nil } }
         var bool: Bool? { unsigned.map { $0 != 0 } }
         /// An int32, which travels as 64 bits.
         var int32: Int32? { unsigned.map { Int32(truncatingIfNeeded: $0) } }
         var uint32: UInt32? { unsigned.map { UInt32(truncatingIfNeeded: $0) } }
-        var bytes: ArraySlice<UInt8>? { if case .bytes(let value) = value { value } else { nil } }
         var string: String? { bytes.map { String(decoding: $0, as: UTF8.self) } }
     }
 
@@ -46,14 +42,15 @@ struct ProtobufReader {
         let start = at
         let key = try varint()
         guard let number = Int(exactly: key >> 3), (1...0x1fff_ffff).contains(number) else { throw failure("no field number") }
-        let value: Value = switch key & 7 {
-        case 0: .varint(try varint())
-        case 1: .fixed64(try fixed(8))
-        case 2: .bytes(try counted())
-        case 5: .fixed32(UInt32(truncatingIfNeeded: try fixed(4)))
+        var unsigned: UInt64?, contents: ArraySlice<UInt8>?
+        switch key & 7 {
+        case 0: unsigned = try varint()
+        case 1: try skip(8)
+        case 2: contents = try counted()
+        case 5: try skip(4)
         default: throw failure("unknown wire type \(key & 7)")
         }
-        return Field(number: number, value: value, range: start..<at)
+        return Field(number: number, unsigned: unsigned, bytes: contents, range: start..<at)
     }
 
     private mutating func varint() throws(ProtobufError) -> UInt64 {
@@ -68,10 +65,9 @@ struct ProtobufReader {
         throw failure("a number without an end")
     }
 
-    private mutating func fixed(_ count: Int) throws(ProtobufError) -> UInt64 {
+    private mutating func skip(_ count: Int) throws(ProtobufError) {
         guard bytes.endIndex - at >= count else { throw failure("a number without an end") }
-        defer { at += count }
-        return bytes[at..<at + count].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        at += count
     }
 
     private mutating func counted() throws(ProtobufError) -> ArraySlice<UInt8> {

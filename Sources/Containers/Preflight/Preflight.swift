@@ -20,7 +20,7 @@ public struct Preflight: Sendable {
     public func findings() -> [Finding] {
         let all = hostFindings() + containerFindings() + processFindings() + socketFindings() + placeFindings()
             + networkFindings()
-        return all.filter(\.blocks) + all.filter { !$0.blocks }
+        return all.filter(\.isBlocker) + all.filter { !$0.isBlocker }
     }
 
     func blocker(_ code: String, _ what: String, _ why: String, _ hint: String) -> Finding {

@@ -27,6 +27,9 @@ public struct UnixSocket: ~Copyable, Sendable {
     public let descriptor: OwnedDescriptor
     public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
 
+    /// The bare descriptor, out of the socket.
+    public consuming func takeDescriptor() -> OwnedDescriptor { descriptor }
+
     private static func make(_ kind: Kind) throws(SystemError) -> OwnedDescriptor {
         OwnedDescriptor(taking: Int32(try check("socket", "AF_UNIX", linux_socket(AF_UNIX, kind.type, 0))))
     }

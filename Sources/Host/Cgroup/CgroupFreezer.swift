@@ -68,25 +68,20 @@ public final class CgroupFreezer: Sendable {
     /// Kills every process of the group and waits until it is empty.
     ///
     /// v2: cgroup.kill (Linux 5.14), which fork can't outrun. Else SIGKILL in a loop: of a thawed group for v1, where
-    /// frozen tasks don't die.
+    /// frozen tasks don't die. cgroup.kill passes over a process whose first thread has ended before the others (seen on
+    /// Linux 6.18), so whatever is left after it gets a signal of its own.
     public func kill(within limit: Duration = .seconds(5)) throws(SystemError) {
         let deadline = MonotonicInstant.now + limit
-        var killed = false
         if cgroup.version == .v2 {
-            do {
-                try FileIO.writeValue("1", to: "\(cgroup.path)/cgroup.kill")
-                killed = true
-            } catch { if error.errno != ENOENT { throw error } }
+            do { try FileIO.writeValue("1", to: "\(cgroup.path)/cgroup.kill") } catch { if error.errno != ENOENT { throw error } }
         } else {
             try write("THAWED")
         }
         while true {
-            let left = try cgroup.processes().filter { pid in
-                guard let stat = try? ProcessStat.of(pid: pid) else { return false }
-                return !stat.hasEnded // a zombie waits for its parent, not for us
-            }
+            // A zombie waits for its parent, not for us; but its other threads may live.
+            let left = try cgroup.processes().filter { (try? ProcFS.liveThread(of: $0)) != nil }
             if left.isEmpty { return }
-            if !killed { for pid in left { Glibc.kill(pid, SIGKILL) } }
+            for pid in left { Glibc.kill(pid, SIGKILL) }
             if deadline.remaining == .zero {
                 throw SystemError(call: "cgroup.kill", subject: cgroup.path, errno: ETIMEDOUT, hint: "processes left: \(left)")
             }

@@ -112,9 +112,25 @@ public final class RemoteMemory: Sendable {
             let got = linux_process_vm_readv(thread, &local, 1, vectors.baseAddress, UInt(n))
             if got == -Int(EFAULT) || got == -Int(EINTR) { return 0 } // the first page failed
             if got == -Int(ENOMEM) { return 0 } // no memory for the kernel's list: page by page
+            // The thread has ended; others may have the memory still.
+            if got == -Int(ESRCH) { return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: local.iov_base) }
             try check("process_vm_readv", "thread \(thread), \(n) runs from 0x\(String(runs[first.run].start, radix: 16))", got)
             return got / pageSize * pageSize
         }
+    }
+
+    /// Reads through /proc/PID/mem, which holds the address space and not a thread.
+    /// - Returns: bytes up to the first page that failed.
+    private func readThroughFile(_ vectors: UnsafeBufferPointer<iovec>, into target: UnsafeMutableRawPointer) throws(SystemError) -> Int {
+        var done = 0
+        for vector in vectors {
+            let address = off_t(bitPattern: UInt(bitPattern: vector.iov_base))
+            let n = retrying { pread(memory.raw, target + done, vector.iov_len, address) }
+            if n == 0 { throw SystemError(call: "read", subject: "/proc/\(thread)/mem", errno: ESRCH) } // no user is left
+            done += max(n, 0) / pageSize * pageSize
+            if n != vector.iov_len { return done }
+        }
+        return done
     }
 
     private static func append(_ address: UInt64, to runs: inout [PageRun]) {

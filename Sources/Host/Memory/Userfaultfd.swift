@@ -87,19 +87,19 @@ public final class Userfaultfd: Sendable {
     ///   is gone), EPERM.
     public func register(_ range: Range<UInt64>, _ mode: Mode) throws(SystemError) {
         var r = uffdio_register()
-        r.range = uffdio_range(start: range.lowerBound, len: UInt64(range.count))
+        r.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
         r.mode = mode.rawValue
         try check("UFFDIO_REGISTER", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_REGISTER, &r))
     }
 
     public func unregister(_ range: Range<UInt64>) throws(SystemError) {
-        var r = uffdio_range(start: range.lowerBound, len: UInt64(range.count))
+        var r = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
         try check("UFFDIO_UNREGISTER", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_UNREGISTER, &r))
     }
 
     /// Lets threads go on that wait for a fault in the range.
     public func wake(_ range: Range<UInt64>) throws(SystemError) {
-        var r = uffdio_range(start: range.lowerBound, len: UInt64(range.count))
+        var r = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
         try check("UFFDIO_WAKE", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_WAKE, &r))
     }
 
@@ -120,16 +120,16 @@ public final class Userfaultfd: Sendable {
     /// Puts the page of zeros where no pages are.
     public func zero(_ range: Range<UInt64>, wake: Bool = true) -> Filled {
         var z = uffdio_zeropage()
-        z.range = uffdio_range(start: range.lowerBound, len: UInt64(range.count))
+        z.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
         z.mode = wake ? 0 : 1 // UFFDIO_ZEROPAGE_MODE_DONTWAKE
         let result = linux_ioctl(owner.raw, LINUX_UFFDIO_ZEROPAGE, &z)
-        return Filled(byteCount: result == 0 ? range.count : Int(max(z.zeropage, 0)), errno: Int32(-result))
+        return Filled(byteCount: result == 0 ? Int(range.upperBound - range.lowerBound) : Int(max(z.zeropage, 0)), errno: Int32(-result))
     }
 
     /// Protects or unprotects a registered range.
     public func writeProtect(_ range: Range<UInt64>, _ protected: Bool) throws(SystemError) {
         var p = uffdio_writeprotect()
-        p.range = uffdio_range(start: range.lowerBound, len: UInt64(range.count))
+        p.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
         p.mode = protected ? 1 : 0
         try check("UFFDIO_WRITEPROTECT", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_WRITEPROTECT, &p))
     }

@@ -14,6 +14,13 @@ public struct Pidfd: ~Copyable, Sendable {
         descriptor = OwnedDescriptor(taking: Int32(try check("pidfd_open", "pid \(pid)", linux_pidfd_open(pid, 0))))
     }
 
+    /// Opens the thread of a process: the process itself if it is the leader, else PIDFD_THREAD (Linux 6.9).
+    init(pid: Int32, thread: Int32) throws(SystemError) {
+        self.pid = pid
+        let flags: UInt32 = thread == pid ? 0 : UInt32(O_EXCL) // PIDFD_THREAD
+        descriptor = OwnedDescriptor(taking: Int32(try check("pidfd_open", "thread \(thread)", linux_pidfd_open(thread, flags))))
+    }
+
     /// Sends a signal to exactly this process.
     /// - Returns: false if it has ended and been reaped.
     @discardableResult

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Glibc
 import Migration
-import Plan
+import Model
 
 /// The processes that Martlet starts for itself; docs/design.md says who starts whom.
 struct SessionCommand: ParsableCommand {
@@ -32,14 +32,6 @@ struct KeeperCommand: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         try Helper.keeper(try migrationID(migration), link: 3, door: 4)
     }
-}
-
-struct PipeCommand: ParsableCommand {
-    static let configuration = CommandConfiguration(commandName: "internal-pipe", shouldDisplay: false)
-    @Argument var socket: String
-    @Argument(parsing: .captureForPassthrough) var ignored: [String] = []
-
-    func run() throws { try Helper.pipe(socket) }
 }
 
 private func migrationID(_ text: String) throws -> MigrationID {

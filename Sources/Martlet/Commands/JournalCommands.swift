@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import Migration
+import Model
 import Plan
 
 struct ListCommand: ParsableCommand {

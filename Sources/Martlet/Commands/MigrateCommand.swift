@@ -37,7 +37,7 @@ struct MigrateCommand: ParsableCommand {
         signal(SIGPIPE, SIG_IGN)
         var options = try flags.options()
         options.dryRun = dryRun
-        let reporter: any ProgressReporter = json ? JSONView() : quiet ? SilentView() : TerminalView()
+        let reporter = view()
         let request = MigrationRequest(
             container: container, destination: try address(destination), options: options, runtimeRoot: runtimeRoot)
         let (ending, result) = Migrator.migrate(request, reporter: reporter)
@@ -47,6 +47,12 @@ struct MigrateCommand: ParsableCommand {
             report(ending, result)
         }
         if ending.exitCode != .success { throw ExitCode(ending.exitCode.rawValue) }
+    }
+
+    private func view() -> any ProgressReporter {
+        if json { return JSONView() }
+        if quiet { return SilentView() }
+        return TerminalView()
     }
 
     private func report(_ ending: Ending, _ result: MigrationResult) {

@@ -1,6 +1,6 @@
-import ArgumentParser
+public import ArgumentParser
 import Model
-import Plan
+public import Plan
 
 /// The options of `migrate`, `check` and `plan`, as the command-line contract names them.
 struct MigrationFlags: ParsableArguments {

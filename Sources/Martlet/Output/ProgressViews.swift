@@ -1,5 +1,6 @@
 import Host
 import Migration
+import Model
 import Plan
 import Synchronization
 

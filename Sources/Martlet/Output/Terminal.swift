@@ -1,5 +1,6 @@
 import Glibc
 import Host
+import Migration
 
 /// Writing to the standard streams, whole lines at a time and without buffering, so that a reader of a pipe sees each
 /// line when it is said.
@@ -13,6 +14,6 @@ enum Terminal {
 
     private static func write(_ text: String, to descriptor: Int32) {
         // Somebody who closed our output must not stop a migration.
-        try? FileIO.writeAll(Array(text.utf8).span.bytes, to: descriptor, name: "standard output")
+        try? writeBytes(Array(text.utf8), to: descriptor, name: "standard output")
     }
 }

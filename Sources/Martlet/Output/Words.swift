@@ -1,3 +1,4 @@
+import Model
 import Plan
 
 /// Numbers and findings as people read them.

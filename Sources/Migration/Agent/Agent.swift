@@ -1,3 +1,4 @@
+import Model
 import Glibc
 public import Host
 import Plan
@@ -28,7 +29,7 @@ public final class Agent: Sendable {
         while true {
             do {
                 try greet(try listener.accept())
-            } catch let error as SystemError where [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.errno) {
+            } catch where [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.errno) {
                 logLine("agent: \(error)")
                 sleepThread(.milliseconds(100))
             }
@@ -120,6 +121,6 @@ public final class Agent: Sendable {
 
     private func refuse(_ connection: SharedDescriptor, _ refusal: Refusal) {
         let bytes = refusal.encoded
-        try? FileIO.writeAll(bytes.span.bytes, to: connection.raw, name: "refusal")
+        try? writeBytes(bytes, to: connection.raw, name: "refusal")
     }
 }

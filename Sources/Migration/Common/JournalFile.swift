@@ -1,6 +1,6 @@
 import Glibc
 public import Host
-import Model
+public import Model
 public import Plan
 
 /// A migration's journal of one role: one JSON object a line, each on disk before it counts.
@@ -23,7 +23,7 @@ public final class JournalFile: Sendable {
         var record = record
         record.at = RealtimeInstant.now.nanoseconds / 1_000_000
         let line = JSON.encode(record) + [UInt8(ascii: "\n")]
-        try FileIO.writeAll(line.span.bytes, to: file.raw, name: path)
+        try writeBytes(line, to: file.raw, name: path)
         guard fdatasync(file.raw) == 0 else {
             throw SystemError(call: "fdatasync", subject: path, errno: errno)
         }

@@ -1,7 +1,6 @@
-public import Plan
 import Glibc
-import Host
-import Model
+public import Host
+public import Model
 
 /// Where Martlet keeps its things on a host.
 ///

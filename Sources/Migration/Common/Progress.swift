@@ -1,3 +1,4 @@
+public import Model
 public import Plan
 
 /// What a migration tells those who watch it.

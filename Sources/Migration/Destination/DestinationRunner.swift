@@ -1,4 +1,5 @@
 import Host
+import Model
 import Plan
 
 /// The destination's loop, the mirror of `SourceRunner`.
@@ -14,12 +15,19 @@ final class DestinationRunner: Sendable {
     }
 
     /// Runs the machine to its end.
-    func run(_ machine: consuming DestinationMachine) -> Ending {
+    /// - Parameter greeting: how long to wait for the first connection; without one the session has no purpose.
+    func run(_ machine: consuming DestinationMachine, greeting: Duration? = nil) -> Ending {
         var timers = Timers<DestinationTimer>()
-        mailbox.post(.started)
+        var deadline = greeting.map { MonotonicInstant.now + $0 }
+        if deadline == nil { mailbox.post(.started) }
         while true {
-            let event = mailbox.next(deadline: timers.next) ?? timers.takeExpired().map(DestinationEvent.timer)
-            guard let event else { continue }
+            let next = [timers.next, deadline].compactMap { $0 }.min()
+            let event = mailbox.next(deadline: next) ?? timers.takeExpired().map(DestinationEvent.timer)
+            guard let event else {
+                guard let limit = deadline, limit <= .now else { continue }
+                return Ending(.refused, problem: Problem(what: "receive a container", why: "nobody with a valid certificate came"))
+            }
+            deadline = nil
             for action in machine.handle(event) {
                 switch action {
                 case .enter(let phase):

@@ -116,17 +116,24 @@ private final class Lane: @unchecked Sendable {
 
     private func flush(_ runs: [PageRun], _ part: PageSender.Work) throws {
         var vanished: [PageRun] = []
-        do {
-            try part.memory.read(runs, into: buffer, vanished: &vanished)
-        } catch let error where error.errno == ESRCH {
-            return  // the process is gone: the next round says so
-        }
+        guard try read(runs, part.memory, &vanished) else { return }
         // What has vanished reads as zeros here and is not among the live pages at the end: sending zeros is right either way.
         if !vanished.isEmpty { counters.vanished.add(vanished.reduce(0) { $0 + $1.count }, ordering: .relaxed) }
         var offset = 0
         for run in runs {
             try classify(run, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + run.byteCount)]), part.space)
             offset += run.byteCount
+        }
+    }
+
+    /// - Returns: false if the process is gone: the next round says so.
+    private func read(_ runs: [PageRun], _ memory: RemoteMemory, _ vanished: inout [PageRun]) throws(SystemError) -> Bool {
+        do throws(SystemError) {
+            _ = try memory.read(runs, into: buffer, vanished: &vanished)
+            return true
+        } catch {
+            if error.errno == ESRCH { return false }
+            throw error
         }
     }
 

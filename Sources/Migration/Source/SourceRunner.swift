@@ -1,5 +1,6 @@
 import Host
-public import Plan
+import Model
+import Plan
 import Synchronization
 
 /// The source's loop: one event in, a few actions out, each carried out by its doer, whose end is the next event.

@@ -17,7 +17,8 @@ struct AddressView: Equatable {
         /// The part of it within a range of current addresses.
         func part(_ range: Range<UInt64>) -> Piece? {
             let both = currentRange.clamped(to: range)
-            return both.isEmpty ? nil : Piece(current: both.lowerBound, image: image + (both.lowerBound - current), length: UInt64(both.count))
+            if both.isEmpty { return nil }
+            return Piece(current: both.lowerBound, image: image + (both.lowerBound - current), length: UInt64(both.count))
         }
     }
 

@@ -1,12 +1,13 @@
-import CLinux
 import Glibc
 import Host
 
-/// The answering side of one process's userfaultfd; ioctl_userfaultfd(2), Linux 4.11 (events), 5.14 for CRIU's use.
+/// The answering side of one process's userfaultfd.
 ///
-/// The results are told apart by error number on the hottest path of a fill, so these calls return values, not errors.
+/// The kernel's answers are told apart by error number on the hottest path of a fill, so these calls return values.
 struct FaultPort: ~Copyable, Sendable {
-    let descriptor: OwnedDescriptor
+    let userfault: Userfaultfd
+    /// Valid while the port lives.
+    var raw: Int32 { userfault.descriptor }
 
     /// What the kernel said to a page put into the process.
     enum Answer: Equatable {
@@ -25,20 +26,26 @@ struct FaultPort: ~Copyable, Sendable {
         /// The container is out of memory (ENOMEM), the source page can't be read (EFAULT), ...
         case failed(Int32)
 
-        init(_ result: Int, done copied: Int64, length: Int) {
-            switch (-result, copied) {
+        init(_ filled: Userfaultfd.Filled) {
+            switch (filled.errno, filled.byteCount) {
             case (0, _): self = .done
-            case (_, 1...): self = .partly(pages: Int(copied) / 4096)
-            case (Int(EEXIST), _): self = .present
-            case (Int(EAGAIN), _): self = .again
-            case (Int(ENOENT), _): self = .absent
-            case (Int(ESRCH), _): self = .dead
-            default: self = .failed(Int32(-result))
+            case (_, 1...): self = .partly(pages: filled.byteCount / 4096)
+            case (EEXIST, _): self = .present
+            case (EAGAIN, _): self = .again
+            case (ENOENT, _): self = .absent
+            case (ESRCH, _): self = .dead
+            default: self = .failed(filled.errno)
             }
         }
     }
 
-    init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+    /// Takes a userfaultfd over. Reading it must never block the fault thread, and epoll reports an error for a blocking
+    /// one, so it is made non-blocking whatever it was.
+    init(_ descriptor: consuming OwnedDescriptor) {
+        _ = fcntl(descriptor.raw, F_SETFL, fcntl(descriptor.raw, F_GETFL) | O_NONBLOCK)
+        _ = fcntl(descriptor.raw, F_SETFD, FD_CLOEXEC)
+        userfault = Userfaultfd(descriptor)
+    }
 
     /// Whether a descriptor of unknown origin is a userfaultfd, by what /proc calls it.
     static func isUserfault(_ descriptor: borrowing OwnedDescriptor) -> Bool {
@@ -48,36 +55,25 @@ struct FaultPort: ~Copyable, Sendable {
         return String(decoding: target.prefix(count).map { UInt8(bitPattern: $0) }, as: UTF8.self) == "anon_inode:[userfaultfd]"
     }
 
-    /// Reading must never block the fault thread, and epoll reports an error for a blocking userfaultfd.
-    func setNonBlocking() {
-        let flags = fcntl(descriptor.raw, F_GETFL)
-        _ = fcntl(descriptor.raw, F_SETFL, flags | O_NONBLOCK)
-    }
-
     func copy(to address: UInt64, from source: UnsafeRawPointer, length: Int) -> Answer {
-        var request = uffdio_copy(dst: address, src: UInt64(UInt(bitPattern: source)), len: UInt64(length), mode: 0, copy: 0)
-        let result = linux_ioctl(descriptor.raw, LINUX_UFFDIO_COPY, &request)
-        return Answer(result, done: request.copy, length: length)
+        Answer(userfault.copy(UnsafeRawBufferPointer(start: source, count: length), to: address))
     }
-
-    func zero(_ address: UInt64) -> Answer {
-        var request = uffdio_zeropage(range: uffdio_range(start: address, len: 4096), mode: 0, zeropage: 0)
-        let result = linux_ioctl(descriptor.raw, LINUX_UFFDIO_ZEROPAGE, &request)
-        return Answer(result, done: request.zeropage, length: 4096)
-    }
-
-    func wake(_ address: UInt64, length: UInt64 = 4096) {
-        var range = uffdio_range(start: address, len: length)
-        _ = linux_ioctl(descriptor.raw, LINUX_UFFDIO_WAKE, &range)
-    }
+    func zero(_ address: UInt64) -> Answer { Answer(userfault.zero(address..<(address + 4096))) }
+    func wake(_ address: UInt64) { try? userfault.wake(address..<(address + 4096)) } // a range that went needs no waking
 
     /// Wakes every thread that waits, whatever for: each faults again and asks anew. Needed after a take-over, when the
     /// one who had read a fault died before answering: nobody would ever answer it.
     func wakeAll() {
-        // The kernel takes any range from vm.mmap_min_addr to the end of the address space, registered or not.
-        // 64 KB is above every mmap_min_addr; nothing lives below it. 2^47 less a page is TASK_SIZE on x86-64.
-        let low: UInt64 = 65536, end: UInt64 = (1 << 47) - 4096
-        wake(low, length: end - low)
-        wake(end, length: (1 << 56) - 4096 - end) // five-level page tables; EINVAL without them
+        // The kernel takes any range from vm.mmap_min_addr to the end of the address space, registered or not. 2^47 less
+        // a page is the end on x86-64; above it only with five-level page tables, EINVAL otherwise.
+        let end: UInt64 = (1 << 47) - 4096
+        try? userfault.wake(Self.lowest..<end)
+        try? userfault.wake(end..<((1 << 56) - 4096))
     }
+
+    /// Whether the process still has its address space: asks for a page where none can be.
+    var isAlive: Bool { zero(Self.lowest) != .dead }
+
+    /// The lowest address that a process may map with the usual vm.mmap_min_addr (64 KB); no program places an area there.
+    private static let lowest: UInt64 = 65536
 }

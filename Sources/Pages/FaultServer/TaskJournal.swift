@@ -116,7 +116,7 @@ final class TaskJournal: @unchecked Sendable {
         let start = logged ? record(tail) : spare
         let messages = logged ? record(tail + 1) : spare
         if logged { fill(start, .batch, task, 0, 0) }
-        let bytes = Glibc.read(port.descriptor.raw, messages, Self.batch * Self.recordBytes)
+        let bytes = Glibc.read(port.raw, messages, Self.batch * Self.recordBytes)
         let count = bytes > 0 ? bytes / Self.recordBytes : 0
         var keep = false
         for index in 0..<count where isLayoutEvent(messages + index * Self.recordBytes) { keep = true }

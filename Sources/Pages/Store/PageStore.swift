@@ -44,7 +44,10 @@ public final class PageStore: Sendable {
         core = StoreCore(index: index, data: data)
     }
 
-    deinit { for slot in ahead.stop() { core.giveBack(slot) } }
+    deinit { endLandingAhead() }
+
+    /// Gives back what was allocated ahead of the receivers; landing goes on without it.
+    func endLandingAhead() { for slot in ahead.stop() { core.giveBack(slot) } }
 
     /// Descriptors to give to another process, borrowed: valid while the store lives.
     public var dataDescriptor: Int32 { core.data.descriptor.raw }

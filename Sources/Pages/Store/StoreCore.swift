@@ -34,7 +34,8 @@ final class StoreCore: Sendable {
                 return slot
             }
             guard let slot = offered ?? index.takeSlot() else {
-                let why = SystemError(call: "take a slot", subject: "page store", errno: ENOSPC, hint: "all \(index.maxSlots) chunks of 2 MB are in use")
+                let why = SystemError(call: "take a slot", subject: "page store", errno: ENOSPC,
+                                      hint: "all \(index.maxSlots) chunks of 2 MB are in use")
                 throw storeError(why)
             }
             entry.setSlot(slot)

@@ -27,6 +27,7 @@ public enum Certificates {
     public static let defaultHostValidity = Validity.days(825)
 
     /// `martlet certs init`: makes authority.pem and authority.key (mode 0600) in `directory`, which is made if missing.
+    /// - Parameter name: what `show` says of it, followed by a random number.
     /// - Throws: `authorityExists` when one of them is there; nothing is changed then.
     public static func createAuthority(
         in directory: String, name: String = "martlet authority", validity: Validity = defaultAuthorityValidity
@@ -76,7 +77,9 @@ public enum Certificates {
 
     private static func makeAuthority(name: String, validity: Validity) throws -> (certificate: String, key: String) {
         let key = Certificate.PrivateKey(P256.Signing.PrivateKey())
-        let subject = try DistinguishedName { CommonName(name) }
+        // A name of its own: with two authorities of one name a peer reports a bad signature instead of a foreign authority.
+        let mark = String(UInt32.random(in: .min ... .max), radix: 16)
+        let subject = try DistinguishedName { CommonName("\(name) \(mark)") }
         let certificate = try Certificate(
             version: .v3, serialNumber: .init(), publicKey: key.publicKey,
             notValidBefore: validity.from, notValidAfter: validity.until, issuer: subject, subject: subject,

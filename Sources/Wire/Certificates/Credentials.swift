@@ -77,8 +77,9 @@ public struct Credentials: Sendable {
         configuration.certificateVerification = .noHostnameVerification
         configuration.minimumTLSVersion = .tlsv13
         configuration.maximumTLSVersion = .tlsv13
-        // How long a close waits for the peer's goodbye; a peer that is gone should not hold up a rollback.
-        configuration.shutdownTimeout = .seconds(1)
+        // How long a close waits, in the background, for the peer's goodbye. A peer that is busy sending needs a
+        // while to see ours; cut off earlier, its connection is reset and it never reads why.
+        configuration.shutdownTimeout = .seconds(5)
     }
 
     private static func nio(_ certificate: Certificate) throws -> NIOSSLCertificate {

@@ -48,13 +48,21 @@ final class Workspace: Sendable {
     /// One line for each entry: type, mode, owners, links, size, blocks, time, device, attributes and ACLs, content's sum.
     func listing(_ name: String) throws -> String {
         try shell("""
-            cd '\(at(name))'
-            find . -print0 | sort -z | while IFS= read -r -d '' f; do
-              stat -c '%F %a %u %g %h %t:%T' -- "$f" | tr '\\n' ' '
-              if [ -f "$f" ] && [ ! -L "$f" ]; then stat -c '%s %.Y' -- "$f" | tr '\\n' ' '; sha1sum < "$f" | cut -c1-12 | tr '\\n' ' '; fi
-              if [ -L "$f" ]; then readlink -- "$f" | tr '\\n' ' '; else getfattr -h -m - -d -e hex -- "$f" 2>/dev/null | grep = | tr '\\n' ' ' || true; fi
-              printf '%q\\n' "$f"
-            done
+            python3 - '\(at(name))' <<'END'
+            import os, sys, stat, hashlib
+            root = os.fsencode(sys.argv[1]); os.chdir(root)
+            def show(path):
+                s = os.lstat(path); line = [repr(path), oct(s.st_mode), s.st_uid, s.st_gid, s.st_rdev]
+                if stat.S_ISREG(s.st_mode):
+                    line += [s.st_nlink, s.st_size, s.st_mtime_ns, hashlib.sha1(open(path, 'rb').read()).hexdigest()[:12]]
+                if stat.S_ISLNK(s.st_mode): line.append(os.readlink(path))
+                else: line += sorted((a, os.getxattr(path, a, follow_symlinks=False)) for a in os.listxattr(path, follow_symlinks=False))
+                print(*line)
+            show(b'.')
+            for folder, folders, files in os.walk(b'.'):
+                folders.sort()
+                for n in sorted(folders + files): show(os.path.join(folder, n))
+            END
             """)
     }
 }

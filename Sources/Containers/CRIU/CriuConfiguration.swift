@@ -1,0 +1,42 @@
+import Host
+
+/// The options of a container's own CRIU configuration file that a migration can honour.
+///
+/// The file (annotation `org.criu.config`, else /etc/criu/runc.conf) goes over the request's options, so a line such
+/// as `manage-cgroups full` or `network-lock iptables`, right for a plain checkpoint, would break what Martlet does.
+/// Both sides therefore use a copy with those lines alone that say how to treat a container's resources. This is also
+/// how the two options that runc has no flag for get through without writing a file for all containers of a host.
+public struct CriuConfiguration: Hashable, Sendable {
+    /// What is kept, as lines.
+    public var kept: [String]
+    /// What is left out, for a warning.
+    public var ignored: [String]
+
+    /// criu(8); options without those of the run itself: folders, log, cgroups, network, memory.
+    static let honoured: Set<String> = [
+        "cpu-cap", "enable-external-masters", "enable-external-sharing", "enable-fs", "evasive-devices", "ext-mount-map",
+        "ext-unix-sk", "external", "file-locks", "file-validation", "force-irmap", "ghost-limit", "irmap-scan-path",
+        "link-remap", "lsm-profile", "mntns-compat-mode", "shell-job", "skip-file-rwx-check", "skip-mnt", "tcp-close",
+        "tcp-established", "tcp-skip-in-flight", "timeout", "weak-sysctls",
+    ]
+
+    public init(_ text: String) {
+        kept = []
+        ignored = []
+        for line in text.split(separator: "\n") {
+            let content = line.drop { $0 == " " || $0 == "\t" }
+            guard let first = content.first, first != "#" else { continue }
+            let name = content.prefix { $0 != " " && $0 != "\t" && $0 != "=" }
+            if Self.honoured.contains(String(name)) { kept.append(String(content)) } else { ignored.append(String(content)) }
+        }
+    }
+
+    /// Reads the file that a container's configuration names.
+    /// - Returns: without any options if there is no file, as CRIU sees it too.
+    public init(of config: OCIConfig) {
+        let bytes = config.criuConfigurationFile.flatMap { try? FileIO.readIfPresent($0) } ?? []
+        self.init(String(decoding: bytes, as: UTF8.self))
+    }
+
+    public var text: String { kept.map { $0 + "\n" }.joined() }
+}

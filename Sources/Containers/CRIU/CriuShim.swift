@@ -1,0 +1,101 @@
+import Glibc
+import Host
+
+/// The folder by which the library in `Preload/` is told what to do in the CRIU of one migration, one side.
+///
+/// Preload/martlet-criu.h describes the files. Without a file CRIU does what it always does.
+public struct CriuShim: Sendable {
+    /// Private to this migration, and short: a socket's path must fit in 107 bytes.
+    public let directory: String
+    /// libmartlet-criu.so.
+    public let library: String
+    /// Whether the folder holds a `tar` of ours for small tmpfs, which then comes first in CRIU's PATH.
+    public let hasTar: Bool
+
+    /// Environment variable with the folder of the libraries, before all other places.
+    public static let libraryVariable = "MARTLET_LIB_DIR"
+    private static let longestDirectory = 107 - "/control".utf8.count
+
+    /// Makes the folder, which must not exist: files of an earlier attempt would be obeyed.
+    /// - Parameters:
+    ///   - library: libmartlet-criu.so.
+    ///   - tar: martlet-tar, nil for the host's own tar.
+    public init(creating directory: String, library: String, tar: String? = nil) throws(CriuError) {
+        guard directory.hasPrefix("/"), directory.utf8.count <= Self.longestDirectory else {
+            throw .shim(what: "\(directory) is no absolute path of at most \(Self.longestDirectory) bytes")
+        }
+        guard FileIO.exists(library) else { throw .shim(what: "\(library) isn't there: build it with Preload/build") }
+        guard mkdir(directory, 0o700) == 0 else { throw .system(SystemError(call: "mkdir", subject: directory, errno: errno)) }
+        self.directory = directory
+        self.library = library
+        hasTar = tar.map { symlink($0, "\(directory)/tar") == 0 } ?? false
+    }
+
+    /// Finds libmartlet-criu.so: where the variable says, beside the program, in ../lib, in the source tree's build/lib.
+    public static func findLibrary(_ name: String = "libmartlet-criu.so") -> String? {
+        var folders: [String] = []
+        if let folder = getenv(libraryVariable) { folders.append(String(cString: folder)) }
+        if let program = try? FileIO.readLink("/proc/self/exe") {
+            let folder = program.split(separator: "/").dropLast()
+            func up(_ levels: Int, _ rest: String) -> String { "/" + folder.dropLast(levels).joined(separator: "/") + rest }
+            folders += [up(0, ""), up(1, "/lib/martlet"), up(1, "/lib"), up(3, "/build/lib"), up(2, "/build/lib")]
+        }
+        folders += ["/usr/local/lib/martlet", "/usr/lib/martlet"]
+        return folders.map { "\($0)/\(name)" }.first { FileIO.exists($0) }
+    }
+
+    /// What CRIU's environment needs. A preload that is there already (the lab's) stays behind ours.
+    public var environment: [String] {
+        func inherited(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
+        let others = inherited("LD_PRELOAD")
+        var all = ["MARTLET_SHIM_DIR=\(directory)", "LD_PRELOAD=\(library)\(others.isEmpty ? "" : ":" + others)"]
+        if hasTar { all.append("PATH=\(directory):\(inherited("PATH"))") }
+        return all
+    }
+
+    /// The socket at which a restore's CRIU reports.
+    public var controlPath: String { "\(directory)/control" }
+    /// CRIU options of the container's own configuration (`CriuConfiguration`).
+    public var configurationPath: String { "\(directory)/criu.conf" }
+
+    /// Leaves pages out of a dump. Written after the freeze, before CRIU is released from `pre-dump`.
+    /// - Parameters:
+    ///   - ranges: ascending, not overlapping (`HiddenRanges`).
+    ///   - pid: as CRIU counts, which is our child.
+    public func hide(_ ranges: [Range<UInt64>], of pid: Int32) throws(CriuError) {
+        var text: [UInt8] = []
+        text.reserveCapacity(ranges.count * 28)
+        for range in ranges {
+            text += String(range.lowerBound, radix: 16).utf8
+            text.append(0x20)
+            text += String(range.upperBound, radix: 16).utf8
+            text.append(0x0a)
+        }
+        try write(text, to: "\(directory)/hidden.\(pid)")
+    }
+
+    /// Serves a process's smaps from a copy (`SmapsSnapshot.rebuilt`).
+    public func setSmaps(_ text: [UInt8], of pid: Int32) throws(CriuError) { try write(text, to: "\(directory)/smaps.\(pid)") }
+
+    /// Lets the dump leave out connection tracking: only if the container's network namespace tracks no connection.
+    public func skipConnectionTracking() throws(CriuError) { try write([], to: "\(directory)/no-conntrack") }
+
+    /// Writes the container's CRIU options for the request's `configurationFile`.
+    public func setConfiguration(_ configuration: CriuConfiguration) throws(CriuError) {
+        try write(Array(configuration.text.utf8), to: configurationPath)
+    }
+
+    /// Removes the folder and the files in it.
+    public func remove() {
+        for name in (try? FileIO.list(directory)) ?? [] { unlink("\(directory)/\(name)") }
+        rmdir(directory)
+    }
+
+    /// No fsync: the folder is worthless after a crash, and this runs inside the freeze.
+    private func write(_ bytes: [UInt8], to path: String) throws(CriuError) {
+        do {
+            let file = try OwnedDescriptor(opening: path, flags: O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+            try FileIO.writeAll(bytes.span.bytes, to: file.raw, name: path)
+        } catch { throw .system(error) }
+    }
+}

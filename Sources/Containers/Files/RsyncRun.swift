@@ -1,0 +1,98 @@
+import CLinux
+import Glibc
+public import Host
+
+/// A running rsync, client or server.
+public final class RsyncRun: Sendable {
+    private let child: ChildProcess
+    /// What it prints, in a file without a name: a pipe could fill and block it.
+    private let output: SharedDescriptor
+
+    /// Starts a confined rsync.
+    /// - Parameters:
+    ///   - tunnel: a stream to the peer's rsync; duplicated, the caller closes its own.
+    ///   - list: the reading end of the list of paths, for the client with `listed`.
+    static func start(
+        client kind: RsyncCommand.Kind, _ confinement: Confinement, tunnel: borrowing OwnedDescriptor, list: Int32? = nil
+    ) throws(SystemError) -> RsyncRun {
+        try start(confinement, RsyncCommand.client(kind, folders: confinement.folders.count),
+                  [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
+    }
+
+    static func start(
+        server kind: RsyncCommand.Kind, _ confinement: Confinement, tunnel: borrowing OwnedDescriptor
+    ) throws(SystemError) -> RsyncRun {
+        try start(confinement, RsyncCommand.server(kind), [0: tunnel.raw, 1: tunnel.raw], outputs: [2])
+    }
+
+    private static func start(
+        _ confinement: Confinement, _ arguments: [String], _ descriptors: [Int32: Int32], outputs: [Int32]
+    ) throws(SystemError) -> RsyncRun {
+        let temporaryFile: Int32 = 0o20200000 // O_TMPFILE, Linux 3.11
+        let output = try OwnedDescriptor(opening: "/tmp", flags: temporaryFile | O_RDWR | O_APPEND, mode: 0o600)
+        var spawn = Spawn(RsyncCommand.program, arguments)
+        spawn.workingDirectory = "/tree"
+        spawn.descriptors = descriptors
+        for number in outputs { spawn.descriptors[number] = output.raw }
+        spawn.newSession = true
+        return RsyncRun(try confinement.start(spawn), SharedDescriptor(output))
+    }
+
+    private init(_ child: ChildProcess, _ output: SharedDescriptor) {
+        self.child = child
+        self.output = output
+    }
+
+    /// How much went over the wire, as rsync counts.
+    public struct Traffic: Sendable, Hashable {
+        public var sent = 0
+        public var received = 0
+    }
+
+    /// Waits for the end.
+    /// - Parameters:
+    ///   - vanishedIsFine: files that went away while they were copied don't matter (status 24); not so in the freeze.
+    ///   - deadline: then it is killed.
+    @discardableResult
+    public func finish(vanishedIsFine: Bool = false, until deadline: MonotonicInstant? = nil) throws(FileSyncError) -> Traffic {
+        let status: Host.ExitStatus?
+        do {
+            let ended = try !Poll.wait(child.descriptor, for: .input, until: deadline).isEmpty
+            endGroup()
+            status = ended ? try child.wait() : nil
+            if !ended { _ = try child.wait() }
+        } catch { throw .system(error) }
+        guard let status else { throw .timedOut }
+        let text = printed()
+        if status == .exited(0) || (vanishedIsFine && status == .exited(24)) { return Self.traffic(text) }
+        throw .rsync(status: "\(status)", output: String(text.suffix(2000)))
+    }
+
+    /// Ends it at once; what the destination has received so far stays.
+    public func cancel() {
+        endGroup()
+        _ = try? child.wait()
+    }
+
+    /// Kills what is left of rsync and its helpers (the `cat` that reads the tunnel waits for the peer). They are a group
+    /// of their own, whose number can't belong to another one while the leader isn't reaped.
+    private func endGroup() { kill(-child.pid, SIGKILL) }
+
+    private func printed() -> String {
+        var bytes = [UInt8](repeating: 0, count: 64 << 10)
+        let size = max(Int(lseek(output.raw, 0, SEEK_END)), 0)
+        let n = pread(output.raw, &bytes, bytes.count, off_t(max(size - bytes.count, 0)))
+        return String(decoding: bytes.prefix(max(n, 0)), as: UTF8.self)
+    }
+
+    /// `sent 1234 bytes  received 56 bytes  860.00 bytes/sec`
+    static func traffic(_ text: String) -> Traffic {
+        var traffic = Traffic()
+        let words = text.split { $0 == " " || $0 == "\n" }
+        for (word, next) in zip(words, words.dropFirst()) {
+            if word == "sent", let n = Int(next) { traffic.sent = n }
+            if word == "received", let n = Int(next) { traffic.received = n }
+        }
+        return traffic
+    }
+}

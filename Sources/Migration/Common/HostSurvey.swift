@@ -1,0 +1,53 @@
+import Containers
+import Glibc
+import Host
+import Model
+import Plan
+
+/// What this host is and can do, as each side tells the other.
+enum HostSurvey {
+    static func hostName() -> String {
+        (try? FileIO.readLine("/proc/sys/kernel/hostname")) ?? "this host"
+    }
+
+    static func capabilities() -> Capabilities {
+        let memory = ((try? FileIO.readLine("/proc/meminfo")) ?? "").split(separator: "\n")
+            .first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        return Capabilities(
+            host: hostName(), kernel: (try? FileIO.readLine("/proc/sys/kernel/osrelease")) ?? "unknown", architecture: architecture(),
+            cpuFeatures: cpuFeatures(), criu: nil, runtime: nil, lazyRestore: true, codecs: ["none", "lz4", "zstd"],
+            freeMemory: .kibibytes(memory))
+    }
+
+    static func architecture() -> String {
+        var name = utsname()
+        uname(&name)
+        return withUnsafeBytes(of: &name.machine) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    }
+
+    static func cpuFeatures() -> [String] {
+        let lines = ((try? FileIO.readLine("/proc/cpuinfo")) ?? "").split(separator: "\n")
+        guard let flags = lines.first(where: { $0.hasPrefix("flags") }), let colon = flags.firstIndex(of: ":") else { return [] }
+        return flags[flags.index(after: colon)...].split(separator: " ").map(String.init).sorted()
+    }
+
+    /// Resident anonymous and shared memory of a process; file pages don't travel.
+    static func privateMemory(of pid: Int32) -> Int {
+        let lines = ((try? FileIO.readLine("/proc/\(pid)/status")) ?? "").split(separator: "\n")
+        return lines.reduce(0) { sum, line in
+            guard line.hasPrefix("RssAnon:") || line.hasPrefix("RssShmem:") || line.hasPrefix("VmSwap:") else { return sum }
+            return sum + (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0) << 10
+        }
+    }
+
+    /// Where runc will put a container's cgroup (libcontainer/cgroups/fs2/defaultpath.go): an absolute path below the mount,
+    /// else beside our own group.
+    static func cgroup(of config: OCIConfig, container: String) -> String {
+        let mount = ((try? Cgroup.unifiedMountPoint()) ?? nil) ?? "/sys/fs/cgroup"
+        let wanted = config.cgroupsPath ?? ""
+        if wanted.hasPrefix("/") { return mount + wanted }
+        let own = (try? ProcFS.cgroups(of: getpid()))?.first(where: \.isUnified)?.path ?? "/"
+        let parent = own.split(separator: "/").dropLast().joined(separator: "/")
+        return mount + (parent.isEmpty ? "" : "/\(parent)") + "/" + (wanted.isEmpty ? container : wanted)
+    }
+}

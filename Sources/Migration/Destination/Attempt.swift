@@ -1,0 +1,49 @@
+import Containers
+import Host
+import Model
+import Pages
+import Plan
+import Synchronization
+
+/// What exists on this host of one attempt to receive a container. Grows from phase to phase; `discard` and `clean` undo
+/// whatever of it there is.
+struct Attempt {
+    var offer: Offer?
+    var facts: SourceFacts?
+    var order: PrepareOrder?
+    var folders: Folders?
+    var bundle: OCIBundle?
+    var places: [BundlePlace.Creation] = []
+    var network: NetworkPreparation?
+    var store: PageStore?
+    var images: ImageReceiver?
+    var server: FaultServer?
+    var runner: RestoreRunner?
+    var shim: CriuShim?
+    var site: Site?
+    var streams = 0
+    /// Which process an image belongs to, told with `shipped`.
+    let spaces = SpaceTable()
+    var files: [RsyncRun] = []
+    var discarding = false
+    /// The session is about to end: a keeper's death means nothing any more.
+    var ending = false
+    var keeperLink: KeeperLink?
+
+    /// Folders of this attempt.
+    struct Folders: Sendable {
+        var volatile: String
+        var durable: String
+        var images: String { "\(volatile)/images" }
+        var shim: String { "\(volatile)/shim" }
+        /// CRIU's logs: not on the tmpfs, because a CRIU that loops writes gigabytes of log.
+        var work: String { "\(durable)/restore" }
+    }
+}
+
+/// In-namespace pid to address space; filled when the images come, asked by the fault server.
+final class SpaceTable: Sendable {
+    private let spaces = Mutex<[Int32: SpaceID]>([:])
+    func set(_ all: [Shipped.Space]) { spaces.withLock { table in for entry in all { table[entry.pid] = entry.space } } }
+    func space(of pid: Int32) -> SpaceID? { spaces.withLock { $0[pid] } }
+}

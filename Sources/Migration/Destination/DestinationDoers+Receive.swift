@@ -1,0 +1,148 @@
+import Synchronization
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+import Plan
+import Wire
+
+/// From the offer to a restore that is held at its request.
+extension DestinationDoers {
+    func check(_ offer: Offer) throws {
+        let facts = try JSON.decode(SourceFacts.self, from: Array(offer.facts.utf8))
+        let host = HostSurvey.capabilities()
+        var findings = try DestinationSurvey(facts: facts, offer: offer).findings()
+        if offer.container.id != facts.container.id {
+            findings.append(
+                Finding(.blocker, code: "malformed-offer", role: .destination, what: "read the offer",
+                    why: "it names two containers, \(offer.container.id) and \(facts.container.id)"))
+        }
+        let folders = Attempt.Folders(volatile: Places.volatile(migration), durable: Places.durable(migration))
+        let bundle = try OCIBundle(path: offer.container.bundle, configuration: Array(offer.container.config.utf8))
+        let cgroup = HostSurvey.cgroup(of: bundle.config, container: offer.container.id)
+        let recovery = RecoveryFacts(
+            engine: offer.container.engine, bundle: offer.container.bundle, cgroup: cgroup, session: folders.volatile, pid: nil,
+            startTime: nil, boot: bootID(), keepSource: offer.options.keepSource)
+        attempt.withLock { attempt in
+            attempt.offer = offer
+            attempt.facts = facts
+            attempt.folders = folders
+            attempt.bundle = bundle
+            attempt.site = Site(cgroup: cgroup, container: offer.container.id, runtimeRoot: facts.runtimeRoot)
+        }
+        mailbox.post(.checked(Findings(destination: host, findings: findings), recovery))
+    }
+
+    func prepare(_ order: PrepareOrder) throws {
+        let (offer, facts, folders) = try known()
+        for folder in [folders.images, folders.work] { try Places.make(folder) }
+        try FileIO.writeAtomically(JSON.encode(offer), to: "\(folders.volatile)/offer.json")
+        let store = try PageStore(
+            kind: try StoreBudget(spillFolder: Places.state).kind(for: offer.container.memory, spillFolder: Places.state),
+            // The container may grow while it is copied; what is beyond a doubling does not converge anyway.
+            capacity: ByteCount(offer.container.memory.rawValue * 2) + .gibibytes(1))
+        let spaces = attempt.withLock { $0.spaces }
+        let server = try FaultServer(
+            store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
+            onMissing: { [weak self] space, run in self?.askForPages(space, run) },
+            events: { [weak self] in self?.heard($0) })
+        if let keeper = attempt.withLock({ $0.keeperLink }) { server.attach(keeper) }
+        let images = ImageReceiver(folder: folders.images)
+        marks.withLock {
+            $0 = LandingMarks(streams: order.streams) { [weak self] token in
+                guard token < LandingMarks.final else { return }
+                self?.link.send(.roundMark(RoundMark(round: Int(token), streamMarks: [], landed: true)))
+            }
+        }
+        let places = try facts.folders.map { try BundlePlace.make($0, for: offer.container.id) }
+        let network = try NetworkPreparation.make(facts.container.network)
+        attempt.withLock { attempt in
+            attempt.order = order
+            attempt.streams = order.streams
+            (attempt.store, attempt.server, attempt.images) = (store, server, images)
+            (attempt.places, attempt.network) = (places, network)
+        }
+        mailbox.post(.prepared(Prepared(rootfs: offer.container.rootfs, takesAddresses: facts.container.network.kind == .named)))
+    }
+
+    func adoptData(_ connection: Connection, _ stream: Int) throws {
+        link.add(connection)
+        let (store, images, streams) = attempt.withLock { ($0.store, $0.images, $0.streams) }
+        guard let store, let images, let marks = marks.withLock({ $0 }), stream <= streams else {
+            throw TransferProblem("data stream \(stream) came before anything was prepared for it")
+        }
+        let sink = StoreSink(stream: stream, store: store, images: images, marks: marks)
+        _ = DataReceiver(connection, sink: sink) { [weak self] error in
+            if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
+        }
+    }
+
+    func adoptFiles(_ connection: Connection, first: Bool) throws {
+        link.add(connection)
+        let (_, facts, _) = try known()
+        let end = try Tunnel.open(connection)
+        let run = try FileDestination.receive(first ? .first : .later, into: facts.folders, over: end)
+        attempt.withLock { $0.files.append(run) }
+        // rsync's own goodbye tells the source how it ended; here the end is only reaped.
+        _ = try Host.Thread(named: "rsync") { [migration] in
+            do { _ = try run.finish(vanishedIsFine: true, until: nil) } catch { logLine("session \(migration): files: \(error)") }
+        }
+    }
+
+    func startRestore() throws {
+        let (offer, facts, folders) = try known()
+        guard let library = CriuShim.findLibrary() else {
+            throw TransferProblem("libmartlet-criu.so is not installed beside the program")
+        }
+        let shim = try CriuShim(creating: folders.shim, library: library)
+        // The bundle as the files brought it: runc reads the same file.
+        let bundle = try OCIBundle(path: offer.container.bundle)
+        try FileIO.writeAtomically(facts.streams.descriptorsFile, to: "\(folders.images)/descriptors.json")
+        var request = RestoreRequest(
+            runtime: RuncRuntime(root: facts.runtimeRoot), id: offer.container.id, bundle: bundle,
+            imagesDirectory: folders.images, workDirectory: folders.work, shim: shim, streams: facts.streams,
+            configuration: CriuConfiguration(of: bundle.config))
+        request.isLazy = facts.lazy
+        request.choices.tcpClose = facts.wishes.connections != .keep
+        let runner = try RestoreRunner.start(request)
+        for stream in runner.substitutedStreams { logLine("session \(migration): \(stream)") }
+        attempt.withLock { ($0.shim, $0.runner) = (shim, runner) }
+        try watch(runner)
+    }
+
+    /// Turns the restore's events into the machine's.
+    private func watch(_ runner: RestoreRunner) throws {
+        _ = try Host.Thread(named: "restore-events") { [self] in
+            while let event = runner.events.next() {
+                switch event {
+                case .held(let cgroup):
+                    if let cgroup { noteCgroup(cgroup) }
+                    mailbox.post(.restoreHeld)
+                case .stage(let name): logLine("session \(migration): criu at \(name)")
+                case .ready: mailbox.post(.restored)
+                case .finished: return
+                case .failed(let error):
+                    if attempt.withLock({ $0.discarding }) { return }
+                    mailbox.post(.failed(.restore, Problem.of(error, what: "restore the container at the destination")))
+                    return
+                }
+            }
+        }
+    }
+
+    /// The cgroup in which runc put the restore: where the container will be. Noted for a session that takes over.
+    private func noteCgroup(_ path: String) {
+        guard let (offer, facts, folders) = try? known() else { return }
+        attempt.withLock { $0.site = Site(cgroup: path, container: offer.container.id, runtimeRoot: facts.runtimeRoot) }
+        try? FileIO.writeAtomically(Array(path.utf8), to: "\(folders.volatile)/cgroup")
+    }
+
+    func takeAddress() throws { try attempt.withLock { $0.network }?.takeAddress() }
+
+    func known() throws(TransferProblem) -> (Offer, SourceFacts, Attempt.Folders) {
+        let (offer, facts, folders) = attempt.withLock { ($0.offer, $0.facts, $0.folders) }
+        guard let offer, let facts, let folders else { throw TransferProblem("nothing is known of the container yet") }
+        return (offer, facts, folders)
+    }
+}

@@ -1,0 +1,109 @@
+import Synchronization
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+import Plan
+
+/// From the images to a container that runs and misses nothing; or back to nothing.
+extension DestinationDoers {
+    /// Longest wait for pages and images that the source says are on their way. It has handed all of them to its kernel.
+    private static let arrival = Duration.seconds(600)
+
+    func releaseRestore(_ shipped: Shipped) throws {
+        let (store, images, server, runner, spaces) = attempt.withLock { ($0.store, $0.images, $0.server, $0.runner, $0.spaces) }
+        guard let store, let images, let runner, server != nil, let marks = marks.withLock({ $0 }) else {
+            throw TransferProblem("images came before anything was prepared for them")
+        }
+        try images.finish(files: shipped.images, bytes: shipped.imageBytes.rawValue, within: Self.arrival)
+        guard marks.wait(for: LandingMarks.final, within: Self.arrival) else {
+            throw TransferProblem("the last pages did not come within \(Self.arrival)")
+        }
+        spaces.set(shipped.spaces)
+        let (_, facts, folders) = try known()
+        let directory = ImageDirectory(path: folders.images)
+        try directory.validate()
+        try directory.prepareForRestore(lazy: facts.lazy)
+        if !shipped.pagesStayBehind {
+            for space in shipped.spaces { try requireComplete(store, space.space) }
+        }
+        try runner.release()
+    }
+
+    /// A live page without content would read as zeros: rather no restore than that.
+    private func requireComplete(_ store: PageStore, _ space: SpaceID) throws(TransferProblem) {
+        let missing = store.missingLive(space)
+        guard missing.isEmpty else {
+            let pages = missing.reduce(0) { $0 + $1.count }
+            throw TransferProblem("\(pages) live pages of space \(space.rawValue) did not come (first at 0x\(String(missing[0].start, radix: 16)))")
+        }
+    }
+
+    func thaw() throws {
+        let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
+        if let runner { try runner.go() } else { try site?.thaw() }
+        let thawedAt = MonotonicInstant.now.nanoseconds
+        try network?.open()
+        let pid = (try? site?.cgroup.processes().first) ?? 0
+        mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid)))
+    }
+
+    func startFill() throws {
+        guard let server = attempt.withLock({ $0.server }) else {
+            // Nothing is lazy, or all was filled before this process took over.
+            mailbox.post(.filled)
+            return
+        }
+        server.startFill()
+    }
+
+    /// What the fault server tells, on its thread.
+    func heard(_ event: FaultServerEvent) {
+        switch event {
+        case .connected(let pid, let space):
+            if space == nil { logLine("session \(migration): process \(pid) has no pages of its own") }
+        case .finished: break
+        case .clientLost(let why):
+            if !attempt.withLock({ $0.discarding }) {
+                mailbox.post(.failed(.restore, Problem(what: "restore the container at the destination", why: why)))
+            }
+        case .filled(let statistics):
+            logLine("session \(migration): filled: \(statistics)")
+            attempt.withLock { $0.ending = true } // the keeper was released: its end is no loss
+            mailbox.post(.filled)
+        case .failed(let error): logLine("session \(migration): \(error)")
+        case .keeperLost: break // its process's end is watched
+        }
+    }
+
+    func discard() throws {
+        let attempt = self.attempt.withLock { attempt in
+            attempt.discarding = true
+            return attempt
+        }
+        if let runner = attempt.runner {
+            try runner.abort()
+        } else if let site = attempt.site, site.cgroup.exists {
+            try site.kill()
+            try site.remove()
+        }
+        attempt.server?.stop()
+        for run in attempt.files { run.cancel() }
+        link.closeStreams()
+        try attempt.network?.undo()
+        for place in attempt.places { try place.undo() }
+        attempt.shim?.remove()
+        Places.remove(Places.volatile(migration))
+        self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
+        mailbox.post(.discarded)
+    }
+
+    func clean() throws {
+        let attempt = self.attempt.withLock { $0 }
+        for place in attempt.places { try place.keep() }
+        attempt.shim?.remove()
+        Places.remove(Places.volatile(migration))
+        mailbox.post(.cleaned)
+    }
+}

@@ -1,0 +1,177 @@
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+import Plan
+import Synchronization
+import Wire
+
+/// Carries out what `DestinationMachine` decides. One function an action; each ends with its event or with `failed`.
+///
+/// What exists so far of an attempt lives in `Attempt`; a session that takes over has only what the journal and the
+/// runtime folder tell (`Attempt.recovered`).
+final class DestinationDoers: Sendable {
+    let migration: MigrationID
+    let mailbox: Mailbox<DestinationEvent>
+    let link: DestinationLink
+    let attempt: Mutex<Attempt>
+    let credentials: Credentials?
+    private let journal = Mutex<JournalFile?>(nil)
+    /// Bytes that came on streams of which the source sent the last mark.
+    let marks: Mutex<LandingMarks?> = Mutex(nil)
+
+    /// The door's listening socket, handed on to each keeper.
+    private let door: SharedDescriptor
+    private let keeper = Mutex<ChildProcess?>(nil)
+
+    init(
+        migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt,
+        door: SharedDescriptor
+    ) {
+        (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
+        link = DestinationLink(mailbox: mailbox)
+        self.attempt = Mutex(attempt)
+        Fault.register(.cutLink) { [link] in link.close("fault") }
+        Fault.register(.killKeeper) { [self] in _ = try? keeper.withLock { $0 }?.kill(SIGKILL) }
+        Fault.register(.killCriu) { [self] in if let pid = criuPID() { kill(pid, SIGKILL) } }
+    }
+
+    /// Starts the process that takes over if this one dies, and gives it what there is to be kept.
+    func startKeeper() throws(SystemError) {
+        var ends: [Int32] = []
+        try UnixSocket.pair(.messages).split { first, second in
+            ends = [first.takeDescriptor().release(), second.takeDescriptor().release()]
+        }
+        let theirs = OwnedDescriptor(taking: ends[1])
+        let ours = KeeperLink(UnixSocket(OwnedDescriptor(taking: ends[0])))
+        var spawn = Spawn(Places.program, ["internal-keeper", "\(migration)"])
+        spawn.descriptors = [2: 2, 3: theirs.raw, 4: door.raw]
+        spawn.newSession = true
+        let child = try spawn.start()
+        keeper.withLock { $0 = child }
+        let server = attempt.withLock { attempt in
+            attempt.keeperLink = ours
+            return attempt.server
+        }
+        server?.attach(ours)
+        _ = try Host.Thread(named: "keeper") { [self] in
+            _ = try? child.wait()
+            let isCurrent = keeper.withLock { $0 === child }
+            if isCurrent, !attempt.withLock({ $0.ending }) { keeperLost() }
+        }
+    }
+
+    func keeperLost() {
+        logLine("session \(migration): the keeper died; starting another")
+        do { try startKeeper() } catch { logLine("session \(migration): start a keeper: \(error)") }
+    }
+
+    /// Takes leave of the keeper: nothing is left to be kept.
+    func dismissKeeper() {
+        attempt.withLock { ($0.ending, $0.keeperLink) = (true, nil) }
+        let child = keeper.withLock { keeper in defer { keeper = nil }; return keeper }
+        _ = try? child?.kill(SIGKILL)
+        _ = try? child?.wait(until: .now + .seconds(5))
+    }
+
+    /// The CRIU of the restore, for fault tests.
+    private func criuPID() -> Int32? {
+        guard let cgroup = attempt.withLock({ $0.site?.cgroup }) else { return nil }
+        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command == "criu" }
+    }
+
+    func askForPages(_ space: SpaceID, _ run: PageRun) {
+        logLine("session \(migration): page 0x\(String(run.start, radix: 16)) of space \(space.rawValue) is missing")
+    }
+
+    func perform(_ action: DestinationAction) {
+        if Fault.isActive(.hang) { return }
+        switch action {
+        case .send(let message): link.send(message)
+        case .journal(let record): write(record)
+        case .check(let offer): work("check", .check) { try self.check(offer) }
+        case .prepare(let order): work("prepare", .prepare) { try self.prepare(order) }
+        case .startRestore: work("standby", .startRestore) { try self.startRestore() }
+        case .takeAddress: work("address", .restore) { try self.takeAddress() }
+        case .releaseRestore(let shipped): work("restore", .restore) { try self.releaseRestore(shipped) }
+        case .thaw: work("thaw", .thaw) { try self.thaw() }
+        case .startFill: work("fill", .fill) { try self.startFill() }
+        case .discard: work("discard", .discard) { try self.discard() }
+        case .clean: work("clean", .clean) { try self.clean() }
+        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        }
+    }
+
+    /// Runs a step on a thread of its own; an error becomes the step's `failed`.
+    private func work(_ name: String, _ step: DestinationStep, _ body: @escaping @Sendable () throws -> Void) {
+        do {
+            _ = try Host.Thread(named: name) { [self] in
+                do {
+                    if Fault.isActive(.fail), step != .discard { throw TransferProblem("made to fail") }
+                    try body()
+                } catch {
+                    mailbox.post(.failed(step, Problem.of(error, what: "\(step.words) at the destination")))
+                }
+            }
+        } catch {
+            mailbox.post(.failed(step, Problem.of(error, what: step.words)))
+        }
+    }
+
+    private func write(_ record: JournalRecord) {
+        do {
+            if Fault.isActive(.failJournal) { throw TransferProblem("made to fail") }
+            let file = try journal.withLock { file throws(SystemError) in
+                if file == nil { file = try JournalFile(migration, .destination) }
+                return file
+            }
+            try file?.append(record)
+            mailbox.post(.journalWritten(record.kind))
+        } catch {
+            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the destination's journal")))
+        }
+    }
+
+    /// A connection that the agent handed over.
+    func adopt(_ descriptor: SharedDescriptor, _ preamble: Preamble) {
+        do {
+            let connection = try Acceptor.adopt(try descriptor.duplicate(), preamble: preamble, credentials: credentials)
+            switch preamble.role {
+            case .control: link.take(connection)
+            case .data: try adoptData(connection, Int(preamble.stream))
+            case .files: try adoptFiles(connection, first: preamble.stream == 0)
+            }
+        } catch {
+            logLine("session \(migration): a connection of role \(preamble.role): \(error)")
+        }
+    }
+}
+
+extension DestinationStep {
+    /// For people: what was tried.
+    var words: String {
+        switch self {
+        case .check: "look for what stands in the way"
+        case .prepare: "prepare to receive"
+        case .startRestore: "start the restore"
+        case .restore: "restore the container"
+        case .thaw: "let the container run"
+        case .fill: "complete the memory"
+        case .discard: "remove the copy"
+        case .clean: "clear up"
+        case .journal(let kind): "write `\(kind.rawValue)` to the journal"
+        }
+    }
+}
+
+extension Problem {
+    /// Any error of the lower rooms as the three fields that a person reads.
+    static func of(_ error: any Error, what: String) -> Problem {
+        switch error {
+        case let error as SystemError: Problem(what: what, why: "\(error)", hint: error.hint ?? "")
+        case let error as WireError: Problem(what: what, why: "\(error)", hint: error.hint)
+        default: Problem(what: what, why: "\(error)")
+        }
+    }
+}

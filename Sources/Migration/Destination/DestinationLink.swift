@@ -1,0 +1,80 @@
+import Host
+import Model
+import Plan
+import Synchronization
+import Wire
+
+/// The destination's control connection: replaced when the source dials anew.
+final class DestinationLink: Sendable {
+    private let mailbox: Mailbox<DestinationEvent>
+    private let control = Mutex<ControlConnection?>(nil)
+    private let others = Mutex<[Connection]>([])
+    private let generation = Atomic<Int>(0)
+
+    init(mailbox: Mailbox<DestinationEvent>) { self.mailbox = mailbox }
+
+    func take(_ connection: Connection) {
+        let number = generation.add(1, ordering: .sequentiallyConsistent).newValue
+        let fresh = ControlConnection(
+            connection, onMessage: { [weak self] in self?.received($0) },
+            onClosed: { [weak self] in self?.closed($0, number) })
+        let old = control.withLock { control in
+            defer { control = fresh }
+            return control
+        }
+        old?.close("a newer connection took its place")
+        mailbox.post(.connected)
+    }
+
+    /// Notes a connection of the attempt, so that it can be closed.
+    func add(_ connection: Connection) { others.withLock { $0.append(connection) } }
+
+    private func received(_ bytes: [UInt8]) {
+        do {
+            switch try JSON.decode(PeerMessage.self, from: bytes) {
+            case .clock(var probe):
+                probe.answered = MonotonicInstant.now.nanoseconds
+                send(.clock(probe))
+            case let message: mailbox.post(.received(message))
+            }
+        } catch {
+            logLine("control: \(error)")
+            control.withLock { $0 }?.close("a message that can't be understood")
+        }
+    }
+
+    private func closed(_ end: ControlEnd, _ number: Int) {
+        // An old connection's end says nothing of the peer.
+        guard generation.load(ordering: .sequentiallyConsistent) == number else { return }
+        mailbox.post(.peerLost(Problem(what: "talk to the source", why: end.words)))
+    }
+
+    func send(_ message: PeerMessage) {
+        guard let control = control.withLock({ $0 }) else { return }
+        do { try control.send(JSON.encode(message)) } catch { logLine("control: \(error)") }
+    }
+
+    func close(_ reason: String) {
+        control.withLock { $0 }?.close(reason)
+        closeStreams()
+    }
+
+    /// Ends what belongs to the attempt; the control connection stays for the last words.
+    func closeStreams() {
+        others.withLock { all in
+            for connection in all { connection.close() }
+            all = []
+        }
+    }
+}
+
+extension ControlEnd {
+    /// For people.
+    var words: String {
+        switch self {
+        case .here: "this side closed the connection"
+        case .goodbye(let text): text.isEmpty ? "it closed the connection" : text
+        case .failed(let error): error.why
+        }
+    }
+}

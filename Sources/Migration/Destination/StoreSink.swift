@@ -1,0 +1,70 @@
+import Host
+import Model
+import Pages
+import Synchronization
+import Wire
+
+/// Which marks have come on which stream. A mark says that all before it on its stream has landed.
+final class LandingMarks: Sendable {
+    private let streams: Int
+    private let latest: Monitor<[Int: Set<UInt64>]>
+    private let onComplete: @Sendable (UInt64) -> Void
+
+    /// The mark behind the last page of a migration; rounds carry their numbers.
+    static let final: UInt64 = 1 << 32
+
+    init(streams: Int, onComplete: @escaping @Sendable (UInt64) -> Void) {
+        self.streams = streams
+        self.onComplete = onComplete
+        latest = Monitor([:])
+    }
+
+    func note(_ stream: Int, _ token: UInt64) {
+        let complete = latest.withLock { marks in
+            marks[stream, default: []].insert(token)
+            return (0..<streams).allSatisfy { marks[$0]?.contains(token) ?? false }
+        }
+        if complete { onComplete(token) }
+    }
+
+    /// Waits until a mark has come on every stream.
+    func wait(for token: UInt64, within limit: Duration) -> Bool {
+        latest.wait(until: .now + limit) { marks in
+            (0..<streams).allSatisfy { marks[$0]?.contains(token) ?? false } ? true : nil
+        } ?? false
+    }
+}
+
+/// What comes on one data stream goes to the page store and to the folder of images.
+final class StoreSink: FrameSink {
+    private let stream: Int
+    private let store: PageStore
+    private let images: ImageReceiver
+    private let marks: LandingMarks
+    /// Spaces whose live set has been begun by this migration's final list.
+    private let onEnd: @Sendable () -> Void
+
+    init(stream: Int, store: PageStore, images: ImageReceiver, marks: LandingMarks, onEnd: @escaping @Sendable () -> Void = {}) {
+        (self.stream, self.store, self.images, self.marks, self.onEnd) = (stream, store, images, marks, onEnd)
+    }
+
+    func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
+        do { try store.land(space, address: address, bytes) } catch { throw SinkFailure("\(error)") }
+    }
+
+    func zero(space: SpaceID, run: PageRun) throws(SinkFailure) {
+        do { try store.landZero(space, run) } catch { throw SinkFailure("\(error)") }
+    }
+
+    func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure) {
+        do { try store.addLive(space, runs) } catch { throw SinkFailure("\(error)") }
+    }
+
+    func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
+        try images.take(id: id, offset: offset, bytes: bytes)
+    }
+
+    func mark(token: UInt64) throws(SinkFailure) { marks.note(stream, token) }
+
+    func end() throws(SinkFailure) { onEnd() }
+}

@@ -1,0 +1,51 @@
+import Containers
+import Host
+public import Model
+import Plan
+
+/// What this host has: for `martlet list` and `martlet status`.
+public enum Inventory {
+    public struct Container: Codable, Sendable {
+        public var id: String
+        public var engine: String
+        public var status: String
+        public var bundle: String
+        public var pid: Int32
+    }
+
+    public struct Migration: Codable, Sendable {
+        public var id: String
+        public var role: Role
+        public var container: String
+        public var peer: String
+        /// The last record's kind.
+        public var standing: String
+        public var advice: String
+        public var isOver: Bool
+        /// A process works on it now.
+        public var isAlive: Bool
+    }
+
+    public static func containers(runtimeRoot: String) throws -> [Container] {
+        try RuncRuntime(root: runtimeRoot).list().map {
+            Container(id: $0.id, engine: "runc", status: $0.status.rawValue, bundle: $0.bundle, pid: $0.pid)
+        }
+    }
+
+    public static func migrations() -> [Migration] {
+        JournalFile.all().flatMap { migration in
+            Role.allCases.compactMap { describe(migration, $0) }
+        }
+    }
+
+    private static func describe(_ migration: MigrationID, _ role: Role) -> Migration? {
+        let records = JournalFile.read(migration, role)
+        guard let first = records.first, let last = records.last else { return nil }
+        let recovery = records.compactMap(\.recovery).first
+        let live = recovery.map { Site(cgroup: $0.cgroup, container: first.container, runtimeRoot: "/run/runc").liveness } ?? .gone
+        return Migration(
+            id: migration.rawValue, role: role, container: first.container, peer: first.peer, standing: last.kind.rawValue,
+            advice: Settlement.of(role, records: records, container: live).advice,
+            isOver: !Recovery.isOpen(migration, role), isAlive: FileIO.exists(Places.volatile(migration)))
+    }
+}

@@ -1,0 +1,133 @@
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+public import Plan
+import Synchronization
+import Wire
+
+/// What `martlet migrate` was asked for.
+public struct MigrationRequest: Sendable {
+    public var container: String
+    public var destination: PeerAddress
+    public var options: MigrationOptions
+    public var runtimeRoot: String
+
+    public init(container: String, destination: PeerAddress, options: MigrationOptions, runtimeRoot: String) {
+        (self.container, self.destination, self.options, self.runtimeRoot) = (container, destination, options, runtimeRoot)
+    }
+}
+
+/// Moves one container: puts the parts together, runs the source's loop, and tells how it ended.
+public enum Migrator {
+    public static func migrate(_ request: MigrationRequest, reporter: any ProgressReporter) -> (Ending, MigrationResult) {
+        let record = MigrationRecord()
+        // First of all: threads inherit the mask.
+        let interrupts = Interrupts.take()
+        do {
+            let source = try SourceContainer(request)
+            let lock = try ContainerLock(request.container)
+            defer { lock.release() }
+            return try run(request, source, reporter, record, interrupts)
+        } catch {
+            let problem = (error as? Problem) ?? Problem.of(error, what: "migrate \(request.container)")
+            record.finish()
+            let ending = Ending(.refused, problem: problem)
+            return (ending, result(ending, request, record, memory: 0, sent: 0))
+        }
+    }
+
+    private static func run(
+        _ request: MigrationRequest, _ source: SourceContainer, _ reporter: any ProgressReporter, _ record: MigrationRecord,
+        _ interrupts: Interrupts
+    ) throws -> (Ending, MigrationResult) {
+        let migration = MigrationID.random()
+        let mailbox = Mailbox<SourceEvent>()
+        let link = SourceLink(
+            address: request.destination, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
+        let facts = try source.facts(for: request.options)
+        let parts = try source.parts(migration, request, facts, link, reporter, mailbox)
+        let order = SourceOrder(
+            migration: migration, peer: request.destination.description, options: request.options,
+            container: source.description, capabilities: HostSurvey.capabilities(), findings: [],
+            recovery: source.recovery(migration, request.options), facts: JSON.text(facts))
+        let doers = SourceDoers(migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts)
+        let guardian = request.options.dryRun ? nil : try Guardian(migration)
+        Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
+        interrupts.deliver { mailbox.post(.interrupted) }
+
+        let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
+        parts.exit.stop()
+        link.close()
+        Places.remove(Places.volatile(migration))
+        // In doubt the guardian has nothing to add: the person was told.
+        guardian?.dismiss()
+        if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
+        let result = result(ending, request, record, memory: source.description.memory.rawValue, sent: parts.memory.bytesSent)
+        return (ending, result)
+    }
+
+    private static func result(
+        _ ending: Ending, _ request: MigrationRequest, _ record: MigrationRecord, memory: Int, sent: Int
+    ) -> MigrationResult {
+        record.result(
+            ending, container: request.container, engine: "runc", method: request.options.method, source: HostSurvey.hostName(),
+            destination: request.destination.host, memory: memory, bytesSent: sent)
+    }
+}
+
+/// Ctrl-C and termination become events; the machine decides what they mean.
+///
+/// Signals are taken by a thread that waits for them: a handler could call next to nothing. All other threads inherit the
+/// mask, so this comes before any of them.
+final class Interrupts: Sendable {
+    private static let signals = [SIGINT, SIGTERM, SIGHUP]
+    private let body = Mutex<(@Sendable () -> Void)?>(nil)
+
+    static func take() -> Interrupts {
+        let all = Interrupts()
+        var mask = set()
+        pthread_sigmask(SIG_BLOCK, &mask, nil)
+        _ = try? Host.Thread(named: "signals") { all.wait() }
+        return all
+    }
+
+    /// From now on. A signal that came before ends the process: nothing is touched yet.
+    func deliver(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
+
+    private func wait() {
+        var mask = Self.set()
+        while true {
+            var signal: Int32 = 0
+            guard sigwait(&mask, &signal) == 0 else { continue }
+            if let body = body.withLock({ $0 }) { body() } else { _exit(130) }
+        }
+    }
+
+    private static func set() -> sigset_t {
+        var mask = sigset_t()
+        sigemptyset(&mask)
+        for signal in signals { sigaddset(&mask, signal) }
+        return mask
+    }
+}
+
+/// One migration of a container at a time, on this host.
+final class ContainerLock: Sendable {
+    private let file: SharedDescriptor
+
+    init(_ container: String) throws {
+        try Places.make(Places.locks)
+        let path = "\(Places.locks)/\(container)"
+        file = SharedDescriptor(try OwnedDescriptor(opening: path, flags: O_RDWR | O_CREAT, mode: 0o600))
+        guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
+            throw Problem(
+                what: "migrate \(container)", why: "another migration of it is under way", hint: "martlet status shows it")
+        }
+    }
+
+    func release() { flock(file.raw, LOCK_UN) }
+}
+
+extension Problem: Error {}

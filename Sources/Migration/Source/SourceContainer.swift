@@ -1,0 +1,172 @@
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+import Plan
+import Wire
+
+/// The container to be moved, looked at before anything is touched.
+struct SourceContainer: Sendable {
+    let id: String
+    let engine: RuncRuntime
+    let state: RuntimeState
+    let bundle: OCIBundle
+    let cgroup: Cgroup
+    let site: Site
+    let description: ContainerDescription
+
+    /// - Throws: a `Problem` in words when there is no such running container.
+    init(_ request: MigrationRequest) throws {
+        id = request.container
+        engine = RuncRuntime(root: request.runtimeRoot)
+        state = try Self.find(id, engine)
+        guard !state.bundle.isEmpty else {
+            throw Problem(what: "find the bundle of \(id)", why: "runc's state names none", hint: "was it started by runc run?")
+        }
+        bundle = try OCIBundle(path: state.bundle)
+        guard let path = state.unifiedCgroup ?? state.cgroupPaths["freezer"], FileIO.exists(path) else {
+            throw Problem(
+                what: "find the cgroup of \(id)", why: "runc's state names none that is there",
+                hint: "Martlet freezes a container by its cgroup: mount cgroup2, or a v1 freezer")
+        }
+        cgroup = Cgroup(path: path)
+        site = Site(cgroup: path, container: id, runtimeRoot: request.runtimeRoot)
+        description = try Self.describe(id, state, bundle, cgroup)
+    }
+
+    private static func find(_ id: String, _ engine: RuncRuntime) throws -> RuntimeState {
+        do {
+            let state = try engine.details(of: id)
+            let status = try engine.state(of: id).status
+            guard status == .running else {
+                throw Problem(
+                    what: "migrate \(id)", why: "it is \(status.rawValue), not running",
+                    hint: status == .paused ? "resume it first: runc resume \(id)" : "start it first")
+            }
+            return state
+        } catch BundleError.noContainer {
+            let known = ((try? engine.list()) ?? []).map(\.id)
+            throw Problem(
+                what: "find the container \(id)", why: "runc knows no container of that name in \(engine.root)",
+                hint: known.isEmpty ? "there is none at all; --runtime-root names another folder" : "there are: \(known.joined(separator: ", "))")
+        }
+    }
+
+    private static func describe(_ id: String, _ state: RuntimeState, _ bundle: OCIBundle, _ cgroup: Cgroup) throws -> ContainerDescription {
+        var processes: [ContainerDescription.Process] = []
+        var memory = 0
+        for pid in try cgroup.processes() {
+            guard let status = try? ProcessStatus.of(pid: pid) else { continue }
+            processes.append(.init(pid: status.namespacePIDs.last ?? pid, name: status.name))
+            memory += HostSurvey.privateMemory(of: pid)
+        }
+        let network: ContainerDescription.NetworkKind =
+            switch bundle.config.namespace(.network) {
+            case nil: .host
+            case let namespace?: namespace.path == nil ? .none : .movable
+            }
+        return ContainerDescription(
+            id: id, engine: "runc", bundle: bundle.path, rootfs: bundle.rootPath,
+            config: String(decoding: bundle.configuration, as: UTF8.self), processes: processes, memory: ByteCount(memory),
+            network: network, addresses: [], sockets: 0)
+    }
+
+    func recovery(_ migration: MigrationID, _ options: MigrationOptions) -> RecoveryFacts {
+        RecoveryFacts(
+            engine: "runc", bundle: bundle.path, cgroup: cgroup.path, session: Places.volatile(migration), pid: state.pid,
+            startTime: state.startTime, boot: bootID(), keepSource: options.keepSource)
+    }
+
+    /// What the destination has to know.
+    func facts(for options: MigrationOptions) throws -> SourceFacts {
+        var folders = [bundle.path]
+        if bundle.rootPath != bundle.path, !bundle.rootPath.hasPrefix(bundle.path + "/") { folders.append(bundle.rootPath) }
+        let wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
+        return try SourceSurvey(container: self, wishes: wishes, folders: folders).facts()
+    }
+
+    /// The parts that carry a fresh attempt.
+    func parts(
+        _ migration: MigrationID, _ request: MigrationRequest, _ facts: SourceFacts, _ link: SourceLink,
+        _ reporter: any ProgressReporter, _ mailbox: Mailbox<SourceEvent>
+    ) throws -> SourceDoers.Parts {
+        let cgroup = cgroup
+        let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
+        let freezer = try CgroupFreezer(cgroup)
+        let kind = try chooseTracker(request.options, reporter)
+        let tracker = try ContainerTracker(kind: kind, freezer: freezer, processes: processes)
+        let memory = SourceMemory(
+            tracker: tracker, link: link, options: request.options, reporter: reporter,
+            innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
+        guard let library = CriuShim.findLibrary() else {
+            throw Problem(
+                what: "prepare the dump", why: "libmartlet-criu.so is not installed beside the program",
+                hint: "install Martlet with scripts/install")
+        }
+        try Places.make(Places.volatile(migration))
+        let shim = try CriuShim(creating: "\(Places.volatile(migration))/shim", library: library)
+        var choices = DumpPlan.Choices()
+        choices.tcpClose = facts.wishes.connections != .keep
+        let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
+        let dump = SourceDump(
+            plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump", shim: shim,
+            processes: processes)
+        let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
+        return SourceDoers.Parts(
+            memory: memory, dump: dump, files: files, network: try NetworkCut.prepare(facts.container.network), freezer: freezer,
+            exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
+    }
+
+    private func chooseTracker(_ options: MigrationOptions, _ reporter: any ProgressReporter) throws -> TrackerKind {
+        let wanted: TrackerKind? =
+            switch options.tracker {
+            case .auto: nil
+            case .writeProtect: .writeProtect
+            case .softDirty: .softDirty
+            case .contentHash: .contentHash
+            }
+        if let wanted {
+            if let obstacle = wanted.probe().obstacle {
+                throw Problem(what: "track memory by \(options.tracker.rawValue)", why: obstacle, hint: "leave out --tracker")
+            }
+            return wanted
+        }
+        let best = TrackerKind.best()
+        reporter.report(.note("dirty pages are found by \(best.words)"))
+        return best
+    }
+}
+
+extension TrackerKind {
+    /// For people.
+    var words: String {
+        switch self {
+        case .writeProtect: "write protection (userfaultfd)"
+        case .softDirty: "soft-dirty bits"
+        case .contentHash: "hashing every page in each round"
+        }
+    }
+}
+
+/// Waits for a process's end on a thread of its own.
+final class ExitWatch: Sendable {
+    private let wake: Pipe
+    private let thread: Host.Thread
+
+    init(pid: Int32, _ onExit: @escaping @Sendable () -> Void) throws(SystemError) {
+        wake = try Pipe()
+        let pidfd = try Pidfd(pid: pid)
+        let process = SharedDescriptor(try pidfd.descriptor.duplicate())
+        let stop = SharedDescriptor(try wake.read.duplicate())
+        thread = try Host.Thread(named: "exit-watch") {
+            guard let ready = try? Poll.wait([(process.raw, .input), (stop.raw, .input)], until: nil) else { return }
+            if !ready[0].isEmpty && ready[1].isEmpty { onExit() }
+        }
+    }
+
+    func stop() {
+        try? writeBytes([1], to: wake.write.raw, name: "wake-up")
+        thread.join()
+    }
+}

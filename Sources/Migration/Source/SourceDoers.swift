@@ -1,0 +1,200 @@
+import Containers
+import Host
+import Model
+import Plan
+import Synchronization
+import Wire
+
+/// Carries out what `SourceMachine` decides. One function an action; each ends with its event or with `failed`.
+///
+/// A fresh attempt has `memory`, `dump` and `files`; a recovering one has only its site and its link, and whatever else is
+/// asked of it is not there to be done.
+final class SourceDoers: Sendable {
+    let migration: MigrationID
+    let mailbox: Mailbox<SourceEvent>
+    let link: SourceLink
+    let site: Site
+    let parts: Parts?
+    private let journal = Mutex<JournalFile?>(nil)
+
+    /// What a fresh attempt works with.
+    struct Parts: Sendable {
+        var memory: SourceMemory
+        var dump: SourceDump
+        var files: SourceFiles
+        var network: NetworkCut?
+        var freezer: CgroupFreezer
+        /// Tells when the container ends by itself.
+        var exit: ExitWatch
+    }
+
+    init(migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?) {
+        (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
+        Fault.register(.cutLink) { link.close() }
+        if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
+    }
+
+    func perform(_ action: SourceAction) {
+        if Fault.isActive(.hang), !action.undoes { return }
+        switch action {
+        case .connect: background("dial") { self.link.dial() }
+        case .send(let message): link.send(message)
+        case .journal(let record): write(record)
+        case .syncFiles: step("files", .syncFiles) { _ = try $0.files.sync(); self.mailbox.post(.filesSynced) }
+        case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
+        case .startCriu:
+            step("criu", .startCriu) {
+                try $0.dump.start()
+                self.mailbox.post(.criuHeld)
+            }
+        case .cutNetwork: now(.cutNetwork) { try $0.network?.cut(); self.mailbox.post(.networkCut) }
+        case .freeze: now(.freeze) { try $0.freezer.freeze(); self.mailbox.post(.frozen) }
+        case .releaseCriu:
+            step("criu", .dump) {
+                try $0.dump.release()
+                self.mailbox.post(.dumped)
+            }
+        case .sendFinalPages(let pass):
+            step("final", .finalPages) {
+                try $0.memory.finalPass(pass)
+                self.mailbox.post(.finalPagesSent)
+            }
+        case .refreeze: now(.refreeze) { try $0.freezer.requestFreeze(); self.mailbox.post(.refrozen) }
+        case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
+        case .serveMissing: step("serve", .serveMissing) { try $0.memory.serveMissing() }
+        case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
+        case .killSource: background("kill") { self.killSource() }
+        case .clean(let keep): background("clean") { self.clean(keepContainer: keep) }
+        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        }
+    }
+
+    // MARK: - How steps run
+
+    /// On the loop's own thread: steps of microseconds, for which a thread's start would be too slow.
+    private func now(_ step: SourceStep, _ body: (Parts) throws -> Void) {
+        do {
+            if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+            guard let parts else { return }
+            try body(parts)
+        } catch {
+            mailbox.post(.failed(step, Problem.of(error, what: step.words)))
+        }
+    }
+
+    private func step(_ name: String, _ step: SourceStep, _ body: @escaping @Sendable (Parts) throws -> Void) {
+        guard let parts else { return }
+        background(name) {
+            do {
+                if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+                try body(parts)
+            } catch {
+                self.mailbox.post(.failed(step, Problem.of(error, what: step.words)))
+            }
+        }
+    }
+
+    private func background(_ name: String, _ body: @escaping @Sendable () -> Void) {
+        do { _ = try Host.Thread(named: name, body) } catch {
+            // Without threads nothing can go on; the machine hears it as the loss of the peer and rolls back.
+            mailbox.post(.peerLost(Problem.of(error, what: "start a thread")))
+        }
+    }
+
+    private func write(_ record: JournalRecord) {
+        do {
+            if Fault.isActive(.failJournal) { throw TransferProblem("made to fail") }
+            let file = try journal.withLock { file throws(SystemError) in
+                if file == nil { file = try JournalFile(migration, .source) }
+                return file
+            }
+            try file?.append(record)
+            mailbox.post(.journalWritten(record.kind))
+        } catch {
+            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the source's journal")))
+        }
+    }
+
+    private func ship(_ parts: Parts) throws -> Shipped {
+        let sent = try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
+        return Shipped(
+            images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: parts.memory.shippedSpaces(),
+            streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
+    }
+
+    // MARK: - The way back, and the end
+
+    private func rollBack(_ steps: [UndoStep]) {
+        for step in steps {
+            do {
+                switch step {
+                case .abandonCriu: parts?.dump.abandon()
+                case .thaw: try site.thaw()
+                case .restoreNetwork: try parts?.network?.uncut()
+                case .stopTracking: parts?.memory.stop()
+                }
+            } catch {
+                mailbox.post(.failed(.rollBack, Problem.of(error, what: "undo: \(step.rawValue)")))
+                return
+            }
+        }
+        parts?.files.cancel()
+        Places.remove(Places.volatile(migration))
+        mailbox.post(.rolledBack)
+    }
+
+    private func killSource() {
+        do {
+            parts?.exit.stop()
+            try site.kill()
+            parts?.dump.finish()
+            mailbox.post(.sourceKilled)
+        } catch {
+            mailbox.post(.failed(.kill, Problem.of(error, what: "end the stopped container here")))
+        }
+    }
+
+    private func clean(keepContainer: Bool) {
+        do {
+            parts?.memory.stop()
+            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try site.remove() }
+            try parts?.network?.remove()
+            Places.remove(Places.volatile(migration))
+            mailbox.post(.cleaned)
+        } catch {
+            mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))
+        }
+    }
+}
+
+extension SourceAction {
+    /// What must work even while a fault holds everything else.
+    fileprivate var undoes: Bool {
+        switch self {
+        case .rollBack, .journal, .send, .connect: true
+        default: false
+        }
+    }
+}
+
+extension SourceStep {
+    /// For people: what was tried.
+    var words: String {
+        switch self {
+        case .syncFiles: "copy the container's files"
+        case .round: "copy the container's memory"
+        case .startCriu: "start the dump"
+        case .cutNetwork: "cut the container's network"
+        case .freeze: "freeze the container"
+        case .dump: "dump the container"
+        case .finalPages: "send the last pages"
+        case .refreeze: "freeze the container again"
+        case .ship: "send the dump's images"
+        case .serveMissing: "send the pages that stayed behind"
+        case .rollBack: "let the container go on here"
+        case .kill: "end the stopped container here"
+        case .clean: "remove the container here"
+        case .journal(let kind): "write `\(kind.rawValue)` to the journal"
+        }
+    }
+}

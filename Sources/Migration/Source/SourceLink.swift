@@ -1,0 +1,134 @@
+import Host
+import Model
+import Plan
+import Synchronization
+import Wire
+
+/// `HOST[:PORT]` of a destination's agent.
+public struct PeerAddress: Hashable, Sendable, CustomStringConvertible {
+    public var host: String
+    public var port: UInt16
+
+    /// Nil unless the text is `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+    public init?(_ text: String) {
+        var host = text[...]
+        var port: UInt16? = Dialer.defaultPort
+        if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
+            host = text[text.index(after: text.startIndex)..<end]
+            let rest = text[text.index(after: end)...]
+            if !rest.isEmpty { port = rest.hasPrefix(":") ? UInt16(rest.dropFirst()) : nil }
+        } else if text.filter({ $0 == ":" }).count == 1, let colon = text.firstIndex(of: ":") {
+            host = text[..<colon]
+            port = UInt16(text[text.index(after: colon)...])
+        }
+        guard let port, port > 0, !host.isEmpty, !host.contains("/"), !host.contains(" ") else { return nil }
+        self.host = String(host)
+        self.port = port
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
+/// The source's connections to the destination: one for control, which may be dialled again, and those of the attempt, whose
+/// loss ends it.
+final class SourceLink: Sendable {
+    private struct State {
+        var control: ControlConnection?
+        var others: [Connection] = []
+        /// Round marks that came back.
+        var landed: Set<Int> = []
+        var broken: Problem?
+    }
+
+    private let address: PeerAddress
+    private let migration: MigrationID
+    private let credentials: Credentials
+    private let mailbox: Mailbox<SourceEvent>
+    private let record: MigrationRecord
+    private let state = Monitor(State())
+
+    init(
+        address: PeerAddress, migration: MigrationID, credentials: Credentials, mailbox: Mailbox<SourceEvent>,
+        record: MigrationRecord
+    ) {
+        (self.address, self.migration, self.credentials) = (address, migration, credentials)
+        (self.mailbox, self.record) = (mailbox, record)
+    }
+
+    /// Dials the control connection; `connected` or `connectionFailed` is posted. Blocks.
+    func dial() {
+        state.withLock { state in
+            state.control?.close("dialling anew")
+            state.control = nil
+            state.broken = nil
+        }
+        do {
+            let connection = try Dialer.connect(
+                host: address.host, port: address.port, preamble: Preamble(role: .control, migration: migration),
+                credentials: credentials)
+            let control = ControlConnection(
+                connection, onMessage: { [weak self] in self?.received($0) }, onClosed: { [weak self] in self?.closed($0) })
+            state.withLock { $0.control = control }
+            mailbox.post(.connected)
+            for _ in 0..<Self.clockProbes { send(.clock(ClockProbe(asked: MonotonicInstant.now.nanoseconds))) }
+        } catch {
+            mailbox.post(.connectionFailed(Problem(what: "connect to \(address)", why: error.why, hint: error.hint)))
+        }
+    }
+
+    /// The shortest round trip counts, so a few probes are enough.
+    private static let clockProbes = 8
+
+    private func received(_ bytes: [UInt8]) {
+        do {
+            switch try JSON.decode(PeerMessage.self, from: bytes) {
+            case .clock(let probe) where probe.answered != nil: record.take(probe)
+            case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
+            case let message: mailbox.post(.received(message))
+            }
+        } catch {
+            state.withLock { $0.control?.close("a message that can't be understood") }
+            mailbox.post(.peerLost(Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")))
+        }
+    }
+
+    private func closed(_ end: ControlEnd) {
+        if end == .here { return }
+        let problem = Problem(what: "talk to \(address)", why: end.words)
+        state.withLock { $0.broken = problem }
+        mailbox.post(.peerLost(problem))
+    }
+
+    func send(_ message: PeerMessage) {
+        // Without a connection, or on a broken one, the loss is told by its own event.
+        try? state.withLock { $0.control }?.send(JSON.encode(message))
+    }
+
+    /// Opens a connection of the attempt.
+    func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError) -> Connection {
+        let connection = try Dialer.connect(
+            host: address.host, port: address.port,
+            preamble: Preamble(role: role, stream: UInt8(stream), migration: migration), credentials: credentials,
+            options: options)
+        state.withLock { $0.others.append(connection) }
+        return connection
+    }
+
+    /// Waits until a round's pages have landed.
+    /// - Returns: false when the link was lost or the time is over.
+    func waitForLanding(_ round: Int, within limit: Duration) -> Bool {
+        state.wait(until: .now + limit) { state in
+            if state.landed.contains(round) { return true }
+            return state.broken == nil ? nil : false
+        } ?? false
+    }
+
+    /// Breaks everything, as a cut cable would; for fault tests, and at the end.
+    func close() {
+        state.withLock { state in
+            state.control?.close("done")
+            for connection in state.others { connection.close() }
+            state.others = []
+        }
+    }
+}

@@ -1,0 +1,159 @@
+import Containers
+import Glibc
+import Host
+import Model
+import Pages
+import Plan
+import Synchronization
+import Wire
+
+/// The source's memory: what the tracker finds dirty is read and sent, round by round, and the rest in the freeze.
+///
+/// Used by one action at a time: a round, or the final pass.
+final class SourceMemory: @unchecked Sendable {
+    // SAFETY: `sender` and `streams` are set once, by the first action; `progress` and `final` are locked.
+    private let tracker: ContainerTracker
+    private let link: SourceLink
+    private let options: MigrationOptions
+    private let reporter: any ProgressReporter
+    /// In-namespace pid of a process of this host.
+    private let innerPID: @Sendable (Int32) -> Int32?
+    private let limit: BandwidthLimit?
+    private var streams: [DataSender] = []
+    private var images: DataSender?
+    private var sender: PageSender?
+    private let final = Mutex<(spaces: [Shipped.Space], staysBehind: Bool)>(([], false))
+    private let stopped = Atomic<Bool>(false)
+
+    /// A round's pages are on the streams when it waits; this bounds a peer that stops reading without closing.
+    private static let landingLimit = Duration.seconds(600)
+
+    init(
+        tracker: ContainerTracker, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
+        innerPID: @escaping @Sendable (Int32) -> Int32?
+    ) {
+        (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
+        self.innerPID = innerPID
+        limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
+    }
+
+    /// Opens the data streams: one for each lane of pages and one for images, so that neither waits for the other.
+    private func openStreams() throws -> PageSender {
+        if let sender { return sender }
+        let mode = CompressionMode(options.compression)
+        for number in 0..<options.streams {
+            streams.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
+        }
+        images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
+        let made = PageSender(streams: streams, seed: .random(in: .min ... .max))
+        sender = made
+        return made
+    }
+
+    func imageStream() throws -> DataSender {
+        _ = try openStreams()
+        guard let images else { throw TransferProblem("there is no stream for images") }
+        return images
+    }
+
+    /// Copies what is dirty, running. The report counts what would be dirty if the freeze came now.
+    func round(_ number: Int) throws -> RoundReport {
+        let began = MonotonicInstant.now
+        let sender = try openStreams()
+        let sentBefore = bytesSent
+        let found = try tracker.round()
+        sender.forget(found.gone)
+        let watcher = try watch(number, pages: found.pageCount.rawValue, began: began, sentBefore: sentBefore)
+        defer { watcher.stop() }
+        try sender.send(work(found))
+        for stream in streams { try stream.mark(token: UInt64(number)) }
+        guard link.waitForLanding(number, within: Self.landingLimit) else {
+            throw TransferProblem("round \(number) did not land at the destination")
+        }
+        let took = began.elapsed
+        return RoundReport(
+            pages: found.pageCount.rawValue, bytesSent: bytesSent - sentBefore, durationMS: took.milliseconds,
+            dirtyPages: found.pageCount.rawValue)
+    }
+
+    /// Frozen: finds the rest, sends it and the list of pages that exist.
+    func finalPass(_ pass: FinalPass) throws {
+        let sender = try openStreams()
+        let found = try tracker.finalRound()
+        sender.forget(found.gone)
+        if pass == .everything { try sender.send(work(found), priority: .realtime(4)) }
+        let live = try tracker.livePages()
+        let mine = streams[0]
+        var spaces: [Shipped.Space] = []
+        for pages in live {
+            try mine.live(space: pages.space, runs: pages.runs)
+            guard let pid = innerPID(pages.pid) else { continue }
+            spaces.append(Shipped.Space(space: pages.space, pid: pid))
+        }
+        for stream in streams { try stream.mark(token: LandingMarks.final) }
+        final.withLock { $0 = (spaces, pass == .listOnly) }
+    }
+
+    func shippedSpaces() -> [Shipped.Space] { final.withLock { $0.spaces } }
+    var pagesStayBehind: Bool { final.withLock { $0.staysBehind } }
+
+    func serveMissing() throws {
+        throw TransferProblem("fetching pages after the release is not built yet")
+    }
+
+    /// Lets go of the processes. 22 ms for each GB: never in the freeze.
+    func stop() {
+        guard !stopped.exchange(true, ordering: .relaxed) else { return }
+        tracker.detach()
+    }
+
+    var bytesSent: Int { (streams + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue } }
+
+    private func work(_ round: Round) -> [PageSender.Work] {
+        round.spaces.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.dirty) }
+    }
+
+    /// Reports the progress of a round a few times a second until it is stopped.
+    private func watch(_ number: Int, pages: Int, began: MonotonicInstant, sentBefore: Int) throws -> Ticker {
+        let done = (sender?.counters.pages.load(ordering: .relaxed) ?? 0)
+        return try Ticker(every: .milliseconds(200)) { [self] in
+            let handled = (sender?.counters.pages.load(ordering: .relaxed) ?? 0) - done
+            let sent = bytesSent
+            let seconds = max(began.elapsed.milliseconds / 1000, 0.001)
+            reporter.report(
+                .copying(
+                    CopyProgress(
+                        round: number, pagesDone: min(handled, pages), pages: pages, bytesSent: sent,
+                        rate: Int(Double(sent - sentBefore) / seconds), predictedDowntimeMS: nil)))
+        }
+    }
+}
+
+extension CompressionMode {
+    init(_ option: MigrationOptions.Compression) {
+        switch option {
+        case .auto: self = .auto
+        case .none: self = .none
+        case .lz4: self = .lz4
+        case .zstd: self = .zstd
+        }
+    }
+}
+
+/// Calls a body at intervals on a thread of its own.
+final class Ticker: Sendable {
+    private let over = Monitor(false)
+    private let thread: Host.Thread
+
+    init(every interval: Duration, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
+        let over = over
+        thread = try Host.Thread(named: "progress") {
+            while over.wait(until: .now + interval, { $0 ? true : nil }) == nil { body() }
+        }
+    }
+
+    func stop() {
+        over.withLock { $0 = true }
+        thread.join()
+    }
+}

@@ -1,0 +1,276 @@
+import CLinux
+import Glibc
+import Host
+import Model
+
+/// The tracker's state and the order of a round. Called with the tracker's lock held.
+final class TrackerCore {
+    let kind: TrackerKind
+    let scope: TrackerScope
+    let freezer: CgroupFreezer?
+    let scan: SpaceScan
+    let processes: @Sendable () throws(SystemError) -> [Int32]
+
+    var spaces: [TrackedSpace] = [] // by id
+    private var nextID: UInt32 = 1
+    private var number = 0
+    private var gone: [SpaceID] = []
+    private var text = ReadBuffer(capacity: 64 << 10)
+    private var longestStop = Duration.zero
+
+    init(kind: TrackerKind, scope: TrackerScope, freezer: CgroupFreezer?, kernel: KernelScan, processes: @escaping @Sendable () throws(SystemError) -> [Int32]) {
+        self.kind = kind
+        self.scope = scope
+        self.freezer = freezer
+        self.processes = processes
+        scan = SpaceScan(kernel: kernel, buffer: PageRegionBuffer())
+    }
+
+    func space(_ id: SpaceID) -> TrackedSpace? { spaces.first { $0.id == id } }
+
+    func round(frozen: Bool) throws(TrackerError) -> Round {
+        let start = MonotonicInstant.now
+        gone = []
+        longestStop = .zero
+        var found: [SpaceRound] = []
+        try standingStill(frozen) { () throws(TrackerError) in
+            try follow(frozen: frozen)
+            found = try scanAll(frozen: frozen)
+        }
+        defer { number += 1 }
+        return Round(number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
+    }
+
+    /// Soft-dirty bits are read and cleared in two steps: nobody may write between them.
+    private func standingStill(_ frozen: Bool, _ body: () throws(TrackerError) -> Void) throws(TrackerError) {
+        guard kind == .softDirty, !frozen, let freezer else { return try body() }
+        do throws(SystemError) { try freezer.freeze() } catch {
+            _ = try? freezer.thaw()
+            throw .freezer(error)
+        }
+        do { try body() } catch {
+            _ = try? freezer.thaw()
+            throw error
+        }
+        do throws(SystemError) { try freezer.thaw() } catch { throw .freezer(error) }
+    }
+
+    // MARK: Who is there
+
+    /// Brings the list of spaces up to date: ended ones out, new ones in.
+    private func follow(frozen: Bool) throws(TrackerError) {
+        let present = try listProcesses()
+        for space in spaces {
+            guard present[space.pid]?.startTime == space.startTime, isAlive(space) else {
+                drop(space)
+                continue
+            }
+            space.sharers.removeAll { present[$0.pid]?.startTime != $0.startTime || !shareMemory(space.pid, $0.pid) }
+        }
+        var known = Set(spaces.map(\.key))
+        for space in spaces { known.formUnion(space.sharers) }
+        for process in present.values.sorted(by: { $0.pid < $1.pid }) where !known.contains(process.key) {
+            try add(process)
+        }
+    }
+
+    struct Process {
+        var pid: Int32
+        var startTime: UInt64
+        var thread: Int32
+        var parent: Int32
+        var key: ProcessKey { ProcessKey(pid: pid, startTime: startTime) }
+    }
+
+    private func listProcesses() throws(TrackerError) -> [Int32: Process] {
+        let pids: [Int32]
+        do throws(SystemError) { pids = try processes() } catch { throw .processes(error) }
+        var present: [Int32: Process] = [:]
+        for pid in pids {
+            guard let stat = try? ProcessStat.of(pid: pid) else { continue } // ended meanwhile
+            var thread = pid
+            if stat.hasEnded { // the leader may have ended before its threads
+                guard let live = try? ProcFS.liveThread(of: pid) else { continue }
+                thread = live.thread
+            }
+            present[pid] = Process(pid: pid, startTime: stat.startTime, thread: thread, parent: stat.parent)
+        }
+        return present
+    }
+
+    private func isAlive(_ space: TrackedSpace) -> Bool {
+        guard (try? space.readMap(&text)) == true else { return false }
+        return (try? space.isStillOf(space.key, scan.buffer)) == true
+    }
+
+    private func drop(_ space: TrackedSpace) {
+        gone.append(space.id)
+        spaces.removeAll { $0 === space }
+    }
+
+    private func shareMemory(_ a: Int32, _ b: Int32) -> Bool { linux_kcmp_vm(a, b) == 0 }
+
+    /// A new process gets a space, unless it shares its parent's (vfork before the exec, CLONE_VM). One that shares memory with
+    /// others in a way not seen here becomes a second space of the same pages, which can't be registered twice and so is
+    /// reported whole: costly, but right.
+    private func add(_ process: Process) throws(TrackerError) {
+        if let parent = spaces.first(where: { $0.pid == process.parent || $0.sharers.contains { $0.pid == process.parent } }),
+           shareMemory(parent.pid, process.pid) {
+            parent.sharers.append(process.key)
+            return
+        }
+        do throws(SystemError) {
+            let space = try TrackedSpace(id: SpaceID(nextID), key: process.key, thread: process.thread)
+            guard try space.readMap(&text) else { return } // ended, or a kernel thread
+            nextID += 1
+            spaces.append(space)
+        } catch {
+            if error.errno == ENOENT || error.errno == ESRCH { return }
+            throw .scan(pid: process.pid, error)
+        }
+    }
+
+    // MARK: What they wrote
+
+    private func scanAll(frozen: Bool) throws(TrackerError) -> [SpaceRound] {
+        if !frozen { attachAll() }
+        var found: [SpaceRound] = []
+        for space in spaces {
+            do throws(SystemError) {
+                if let round = try scanOne(space, frozen: frozen) { found.append(round) } else { drop(space) }
+            } catch {
+                if error.errno != ESRCH { throw .scan(pid: space.pid, error) }
+                drop(space)
+            }
+        }
+        return found
+    }
+
+    private func attachAll() {
+        guard kind == .writeProtect else { return }
+        for space in spaces where space.userfaultfd == nil && space.attempts > 0 {
+            do throws(InjectionError) {
+                let result = try Injection.userfaultfd(in: space.pid, within: .milliseconds(300))
+                longestStop = max(longestStop, result.stop)
+                do throws(SystemError) { try result.userfaultfd.negotiate(TrackerKind.features) } catch { throw .failed(pid: space.pid, error) }
+                space.userfaultfd = result.userfaultfd
+                space.untracked = nil
+                space.covered = []
+            } catch {
+                space.untracked = "\(error)"
+                switch error {
+                case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0 // won't change
+                default: space.attempts -= 1
+                }
+            }
+        }
+    }
+
+    /// - Returns: nil if the space has ended.
+    private func scanOne(_ space: TrackedSpace, frozen: Bool) throws(SystemError) -> SpaceRound? {
+        // The map was read before the attaching; a running program has gone on since.
+        if !frozen {
+            guard try space.readMap(&text) else { return nil }
+            space.findHazards()
+        }
+        var runs: [PageRun] = []
+        switch kind {
+        case .writeProtect: if try !scanProtected(space, frozen: frozen, &runs) { return nil }
+        case .softDirty: try scanSoftDirty(space, frozen: frozen, &runs)
+        case .contentHash: try scanHashes(space, &runs)
+        }
+        if !RunList.isNormal(runs) { RunList.normalize(&runs) }
+        let reported = withPrevious(space, runs)
+        defer { space.isNew = false }
+        return SpaceRound(
+            space: space.id, pid: space.pid, memory: space.memory, dirty: reported, isNew: space.isNew,
+            untracked: kind == .writeProtect && space.userfaultfd == nil ? space.untracked ?? "frozen before it could be attached" : nil,
+            untrackedAreas: space.untrackedAreas, hazards: space.hazards)
+    }
+
+    /// Hardware writes late: a page handed to O_DIRECT or AIO counts as written when the request starts, and changes when
+    /// it ends. So what the last round reported is reported again.
+    private func withPrevious(_ space: TrackedSpace, _ runs: [PageRun]) -> [PageRun] {
+        defer { space.previous = runs }
+        guard space.hazards.contains(.directIO), !space.previous.isEmpty, kind != .contentHash else { return runs }
+        var all = runs + space.previous
+        RunList.normalize(&all)
+        return all
+    }
+
+    private func scanProtected(_ space: TrackedSpace, frozen: Bool, _ runs: inout [PageRun]) throws(SystemError) -> Bool {
+        let protect = WriteProtectScan(scan: scan, scope: scope)
+        if frozen {
+            try protect.frozen(space, into: &runs)
+            return true
+        }
+        return try protect.running(space, into: &runs) == .done
+    }
+
+    private func scanSoftDirty(_ space: TrackedSpace, frozen: Bool, _ runs: inout [PageRun]) throws(SystemError) {
+        // Without a freezer the bits are cleared once, before the first list: nothing can fall between.
+        if space.isNew, !frozen, freezer == nil { try SoftDirty.clear(thread: space.thread) }
+        for area in space.map.areas where scope.includes(area) {
+            if space.isNew || frozen && area.kind == .sharedMemory {
+                try scan.populated(space, area.range, of: area, protecting: false, into: &runs)
+            } else {
+                try scan.softDirty(space, area.range, of: area, into: &runs)
+            }
+        }
+        if !frozen, freezer != nil { try SoftDirty.clear(thread: space.thread) }
+    }
+
+    private func scanHashes(_ space: TrackedSpace, _ runs: inout [PageRun]) throws(SystemError) {
+        var all: [PageRun] = []
+        try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &all)
+        let size = 1 << 20 // stays in the second-level cache between reading and hashing
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: pageSize)
+        defer { buffer.deallocate() }
+        var batches = RunBatches(all, maximumBytes: size), batch: [PageRun] = [], vanished: [PageRun] = []
+        while batches.next(into: &batch) > 0 {
+            try space.memory.read(batch, into: buffer, vanished: &vanished)
+            space.hashes.appendChanged(batch, UnsafeRawBufferPointer(buffer), to: &runs)
+        }
+    }
+
+    func recordSent(_ id: SpaceID, _ runs: [PageRun], _ bytes: UnsafeRawBufferPointer) {
+        guard kind == .contentHash, let space = space(id) else { return }
+        space.hashes.record(runs, bytes)
+    }
+
+    // MARK: What there is
+
+    func livePages() throws(TrackerError) -> [SpacePages] {
+        var all: [SpacePages] = []
+        for space in spaces {
+            var runs: [PageRun] = []
+            do throws(SystemError) { try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &runs) } catch {
+                throw .scan(pid: space.pid, error)
+            }
+            all.append(SpacePages(space: space.id, pid: space.pid, runs: runs))
+        }
+        return all
+    }
+
+    func threadStackPages() throws(TrackerError) -> [SpacePages] {
+        var all: [SpacePages] = []
+        for space in spaces {
+            var runs: [PageRun] = []
+            for pid in [space.pid] + space.sharers.map(\.pid) {
+                let threads: [Int32]
+                do throws(SystemError) { threads = try ProcFS.threads(of: pid) } catch { throw .scan(pid: pid, error) }
+                for thread in threads {
+                    guard let call = try? ThreadSystemCall.of(thread: thread, in: pid), let pointer = call.stackPointer, pointer != 0 else { continue }
+                    runs.append(PageRun(start: pointer & ~UInt64(pageSize - 1), count: 1))
+                }
+            }
+            RunList.normalize(&runs)
+            all.append(SpacePages(space: space.id, pid: space.pid, runs: runs))
+        }
+        return all
+    }
+
+    func detach() {
+        for space in spaces { space.userfaultfd = nil }
+    }
+}

@@ -1,0 +1,84 @@
+import Host
+import Testing
+
+@testable import Containers
+
+@Suite struct DumpInputTests {
+    static let maps = """
+        00400000-00500000 r-xp 00000000 08:01 77                                 /bin/x
+        01000000-01010000 rw-p 00000000 00:00 0                                  [heap]
+        7f0000000000-7f0000100000 rw-p 00000000 00:00 0
+        7f0000200000-7f0000300000 rw-p 00000000 00:00 0
+        7f0000400000-7f0000500000 rw-s 00000000 00:01 5                          /dev/zero (deleted)
+        7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]
+        7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
+
+        """
+
+    @Test func `private anonymous areas are hidden but for locked ones and stack pointers' pages`() {
+        let ranges = HiddenRanges.of(MemoryMap(Self.maps), locked: [0x7f00_0020_0000..<0x7f00_0030_0000], stackPointers: [0x7ffc_0002_0888, 0x7f00_0000_0010])
+        #expect(ranges == [
+            0x0100_0000..<0x0101_0000, 0x7f00_0000_1000..<0x7f00_0010_0000,
+            0x7ffc_0000_0000..<0x7ffc_0002_0000,
+        ])
+    }
+
+    static let smaps = """
+        01000000-01008000 rw-p 00000000 00:00 0                                  [heap]
+        Size:                 32 kB
+        VmFlags: rd wr mr mw me ac sd
+        7f0000000000-7f0000300000 rw-p 00000000 00:00 0
+        Rss:                  32 kB
+        VmFlags: rd wr mr mw me lo ac
+        7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
+        VmFlags: rd ex mr mw me de
+
+        """
+
+    @Test func `smaps is rebuilt from today's headers and yesterday's flags`() throws {
+        let today = """
+            01000000-01010000 rw-p 00000000 00:00 0                                  [heap]
+            7f0000000000-7f0000100000 rw-p 00000000 00:00 0
+            7f0000200000-7f0000300000 rw-p 00000000 00:00 0
+            7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
+
+            """
+        let rebuilt = try #require(SmapsSnapshot(Array(Self.smaps.utf8)).rebuilt(maps: Array(today.utf8)))
+        #expect(String(decoding: rebuilt, as: UTF8.self) == """
+            01000000-01010000 rw-p 00000000 00:00 0                                  [heap]
+            VmFlags: rd wr mr mw me ac sd
+            7f0000000000-7f0000100000 rw-p 00000000 00:00 0
+            VmFlags: rd wr mr mw me lo ac
+            7f0000200000-7f0000300000 rw-p 00000000 00:00 0
+            VmFlags: rd wr mr mw me lo ac
+            7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
+            VmFlags: rd ex mr mw me de
+
+            """)
+    }
+
+    @Test(arguments: [
+        "7f0000900000-7f0000a00000 rw-p 00000000 00:00 0", // new
+        "7f0000000000-7f0000300000 r--p 00000000 00:00 0", // protected otherwise
+        "rubbish",
+    ])
+    func `an area of which nothing is known makes the copy useless`(_ line: String) {
+        #expect(SmapsSnapshot(Array(Self.smaps.utf8)).rebuilt(maps: Array((line + "\n").utf8)) == nil)
+    }
+
+    @Test func `locked areas are told`() {
+        #expect(SmapsSnapshot(Array(Self.smaps.utf8)).locked == [0x7f00_0000_0000..<0x7f00_0030_0000])
+    }
+
+    @Test func `streams become keys, descriptors and blockers`() {
+        let streams = StandardStreams([
+            .inside, .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true), .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true),
+        ])
+        #expect(streams.externalKeys == ["file[52:1f]"])
+        #expect(streams.inherited == [.init(key: "file[52:1f]", number: 1)])
+        #expect(streams.blockers.isEmpty)
+        let others = StandardStreams([.terminal("/dev/pts/0"), .pipe(key: "pipe:[77]", writes: true), .closed])
+        #expect(String(decoding: others.descriptorsFile, as: UTF8.self) == #"["/dev/null","pipe:[77]","/dev/null"]"#)
+        #expect(others.blockers.count == 1)
+    }
+}

@@ -1,0 +1,6 @@
+import Testing
+
+extension Tag {
+    /// Needs root.
+    @Tag static var root: Self
+}

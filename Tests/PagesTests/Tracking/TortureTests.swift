@@ -1,0 +1,59 @@
+import Glibc
+import Host
+import Model
+import Pages
+import Testing
+
+/// Programs that write in every way, followed by each kind of tracker, and compared byte by byte at the end.
+@Suite(.serialized, .tags(.root)) struct TortureTests {
+    /// All, or those named by MARTLET_TORTURE (separated by commas), to look into one.
+    static let modes = getenv("MARTLET_TORTURE").map { String(cString: $0).split(separator: ",").map(String.init) } ?? allModes
+    private static let allModes = ["anon", "zero", "aba", "dontneed", "churn", "brk", "stack", "file", "thp", "guard", "threads", "leaderless", "fork", "exec", "signals"]
+    static let kinds = TrackerKind.allCases.filter { $0.probe().isAvailable }
+
+    @Test(arguments: modes, kinds) func `every copy is right after the final round`(_ mode: String, _ kind: TrackerKind) throws {
+        try follow([mode], kind, .privateMemory, for: .milliseconds(600))
+    }
+
+    @Test(arguments: kinds) func `a container of all programs at once is copied right`(_ kind: TrackerKind) throws {
+        try follow(TortureTests.modes, kind, .privateAnonymous, for: .milliseconds(2500))
+    }
+
+    @Test(arguments: [TrackerKind.writeProtect].filter { kinds.contains($0) })
+    func `the final round reports every present page of shared memory, because write calls leave no trace`(_ kind: TrackerKind) throws {
+        try follow(["shared"], kind, .all, for: .milliseconds(600))
+    }
+
+    private func follow(_ modes: [String], _ kind: TrackerKind, _ scope: TrackerScope, for duration: Duration) throws {
+        let container = try TestContainer()
+        defer { container.remove() }
+        let cgroup = container.cgroup
+        for mode in modes { try container.start(mode) }
+        let tracker = try ContainerTracker(kind: kind, scope: scope) { () throws(SystemError) in try cgroup.processes() }
+        let shadow = Shadow()
+        let end = MonotonicInstant.now + duration
+        var rounds = 0
+        while end.remaining > .zero {
+            try shadow.feed(try tracker.round(), tracker)
+            rounds += 1
+            sleepThread(.milliseconds(15)) // lets the programs write something between the rounds
+        }
+        try container.freezer.freeze()
+        let last = try tracker.finalRound()
+        try shadow.feed(last, tracker)
+        let live = try tracker.livePages()
+        let report = try shadow.compare(live, tracker, scope)
+        #expect(report.problems.isEmpty, "\(modes) by \(kind.rawValue), \(rounds) rounds, \(report.pages) pages, final \(last.pageCount.rawValue)")
+        #expect(report.pages > 0)
+        if kind == .writeProtect, !modes.contains("fork"), !modes.contains("exec") {
+            #expect(last.spaces.allSatisfy { $0.untracked == nil }, "\(last.spaces.compactMap(\.untracked))")
+        }
+        // The programs check their memory themselves: they must be able to go on.
+        try container.freezer.thaw()
+        sleepThread(.milliseconds(20))
+        #expect(try container.ended() == [])
+        tracker.detach()
+        sleepThread(.milliseconds(20))
+        #expect(try container.ended() == [])
+    }
+}

@@ -1,0 +1,124 @@
+import Testing
+
+@testable import Plan
+
+/// The destination's machine by itself, event by event.
+@Suite struct DestinationMachineTests {
+    static let offer = Offer(
+        migration: Sample.id, container: Sample.order().container, source: Sample.host, options: MigrationOptions(),
+        findings: [])
+    static let prepare = PrepareOrder(compression: .auto, tcpEstablished: true, streams: 2)
+    static let prepared = Prepared(rootfs: "/r", takesAddresses: true)
+
+    static let happyPath: [(event: DestinationEvent, actions: [DestinationAction])] = [
+        (.connected, []),
+        (.received(.offer(offer)), [.check(offer)]),
+        (.checked(Sample.findings, Sample.recovery), [.send(.findings(Sample.findings))]),
+        (.received(.prepare(prepare)), [journal(.opened)]),
+        (.journalWritten(.opened), [.prepare(prepare)]),
+        (.prepared(prepared), [.send(.prepared(prepared))]),
+        (.received(.standBy), [.startRestore]),
+        (.restoreHeld, [.send(.standingBy)]),
+        (.received(.cut), [.takeAddress]),
+        (.received(.shipped(Sample.shipped)), [.releaseRestore(Sample.shipped)]),
+        (.restored, [journal(.ready)]),
+        (.journalWritten(.ready), [.send(.ready)]),
+        (.received(.release), [journal(.released)]),
+        (.journalWritten(.released), [.thaw]),
+        (.thawed(Sample.running), [.send(.running(Sample.running)), journal(.running), .startFill]),
+        (.filled, [.send(.filled), .clean]),
+        (.cleaned, [journal(.done)]),
+        (.received(.bye), [.finish(Ending(.migrated))]),
+    ]
+
+    static func journal(_ kind: JournalRecord.Kind) -> DestinationAction {
+        .journal(
+            JournalRecord(
+                kind, migration: Sample.id, role: .destination, container: "redis", peer: "alpha",
+                recovery: kind == .opened ? Sample.recovery : nil))
+    }
+
+    static func machine(after count: Int) -> DestinationMachine {
+        var machine = DestinationMachine(migration: Sample.id, peer: "alpha")
+        for (event, _) in happyPath.prefix(count) { _ = machine.handle(event) }
+        return machine
+    }
+
+    @Test func `a migration without trouble ends with a running container`() {
+        var machine = DestinationMachine(migration: Sample.id, peer: "alpha")
+        for (event, expected) in Self.happyPath {
+            let actions = machine.handle(event)
+            for action in expected { #expect(actions.contains(action), "after \(event)") }
+        }
+        let finished = machine.isFinished
+        #expect(finished)
+    }
+
+    @Test(arguments: 4...11)
+    func `before ready was said a lost source means discard`(_ count: Int) {
+        var machine = Self.machine(after: count)
+        let answer1 = machine.handle(.peerLost(Sample.problem))
+        #expect(answer1.contains(.discard))
+    }
+
+    @Test func `a ready destination that hears nothing only asks again`() {
+        var machine = Self.machine(after: 12)
+        for event in [DestinationEvent.peerLost(Sample.problem), .timer(.verdict), .interrupted, .connected, .timer(.verdict)] {
+            for action in machine.handle(event) {
+                switch action {
+                case .send(.ready), .note, .startTimer: continue
+                default: Issue.record("\(event) led to \(action)")
+                }
+            }
+        }
+        let standing = machine.standing
+        #expect(standing == .ready)
+    }
+
+    @Test func `aborted is said only after the copy is dead and the record is on disk`() {
+        var machine = Self.machine(after: 12)
+        let said = DestinationAction.send(.aborted(reason: "no"))
+        let answer2 = machine.handle(.received(.abort(reason: "no")))
+        #expect(!answer2.contains(said))
+        let answer3 = machine.handle(.discarded)
+        #expect(!answer3.contains(said))
+        let answer4 = machine.handle(.journalWritten(.aborted))
+        #expect(answer4.contains(said))
+        let answer5 = machine.handle(.received(.release))
+        #expect(answer5.contains(said))
+    }
+
+    @Test(arguments: 13...17)
+    func `after released an abort comes too late`(_ count: Int) {
+        var machine = Self.machine(after: count)
+        let answer6 = machine.handle(.received(.abort(reason: "no")))
+        #expect(!answer6.contains(.discard))
+    }
+
+    @Test func `an offer of another protocol version is a blocker`() {
+        var machine = DestinationMachine(migration: Sample.id, peer: "alpha")
+        var offer = Self.offer
+        offer.version = 99
+        _ = machine.handle(.received(.offer(offer)))
+        let actions = machine.handle(.checked(Sample.findings, Sample.recovery))
+        #expect(actions.contains { if case .send(.findings(let answer)) = $0 { answer.findings.contains { $0.code == "protocol-version" } } else { false } })
+    }
+
+    @Test func `a session without a journal answers that it knows nothing`() {
+        var machine = DestinationMachine(migration: Sample.id, peer: "alpha")
+        let answer7 = machine.handle(.received(.inquire))
+        #expect(answer7 == [.send(.state(.unknown))])
+        let answer8 = machine.handle(.received(.release))
+        #expect(answer8 == [.send(.state(.unknown))])
+    }
+
+    @Test func `only a person lets a copy in doubt run`() {
+        var machine = DestinationMachine(
+            recovering: [.opened, .ready].map { Sample.record($0, .destination) }, container: .frozen)!
+        let answer9 = machine.handle(.started)
+        #expect(!answer9.contains(.thaw))
+        _ = machine.handle(.runHere)
+        let answer10 = machine.handle(.journalWritten(.released))
+        #expect(answer10 == [.thaw])
+    }
+}
