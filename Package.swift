@@ -60,5 +60,8 @@ let package = Package(
         .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
         .testTarget(name: "ContainersTests", dependencies: ["Containers"], swiftSettings: house),
         .testTarget(name: "PlanTests", dependencies: ["Plan", "Model"], swiftSettings: house),
+        // Real programs on the lab's two hosts; LabTests talks to the installed martlet only, as a person would.
+        .target(name: "LabSupport", dependencies: ["Host", "Model"], path: "Tests/LabSupport", swiftSettings: house),
+        .testTarget(name: "LabTests", dependencies: ["LabSupport", "Host", "Plan"], swiftSettings: house),
     ]
 )

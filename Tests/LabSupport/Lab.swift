@@ -89,7 +89,7 @@ public struct LabError: Error, CustomStringConvertible, Sendable {
 
 /// Asks until the answer is there: tests wait for events, never for a time to pass.
 /// - Returns: the answer, or nil when `limit` is over.
-public func await<Answer>(_ limit: Duration, every: Duration = .milliseconds(100), _ question: () throws -> Answer?) rethrows -> Answer? {
+public func eventually<Answer>(_ limit: Duration, every: Duration = .milliseconds(100), _ question: () throws -> Answer?) rethrows -> Answer? {
     let deadline = MonotonicInstant.now + limit
     while true {
         if let answer = try question() { return answer }

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-public import Host
+import Host
 import Synchronization
 
 /// One run of `martlet migrate` in a host.

@@ -1,4 +1,4 @@
-public import Host
+import Host
 
 /// A program in a container that can tell whether it is still what it was.
 ///
@@ -43,7 +43,7 @@ extension Workload {
 
     /// Sends a line to a server and returns its first line of reply.
     func ask(_ address: String, _ port: Int, _ question: String, within limit: Duration = .seconds(30)) throws -> String {
-        let answer: String? = try await(limit) {
+        let answer: String? = try eventually(limit) {
             let run = try lab.client.run([
                 "bash", "-c", "exec 3<>/dev/tcp/\(address)/\(port) && printf '%s\\n' '\(question)' >&3 && read -r -t 20 line <&3 && printf '%s' \"$line\"",
             ])

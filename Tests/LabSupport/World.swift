@@ -1,5 +1,5 @@
 import FoundationEssentials
-public import Host
+import Host
 
 /// What there is on a host that a migration might leave behind.
 public struct HostView: Decodable, Sendable {
@@ -89,7 +89,7 @@ public struct World: Sendable {
         of container: String, within limit: Duration = .seconds(60), settling: () throws -> Void = {}
     ) throws -> LabHost {
         var seen = ""
-        let found: LabHost? = try await(limit) {
+        let found: LabHost? = try eventually(limit) {
             let lives = try Lab.shared.hosts.map { ($0, try HostView(of: $0).life(of: container)) }
             seen = lives.map { "\($0.1.rawValue) on \($0.0)" }.joined(separator: ", ")
             let running = lives.filter { $0.1 == .running }
@@ -106,7 +106,7 @@ public struct World: Sendable {
     /// until nothing is left or the time is over.
     public func leftovers(of container: String, within limit: Duration = .seconds(30)) throws -> [String] {
         var left: [String] = []
-        let clean: Bool? = try await(limit, every: .milliseconds(300)) {
+        let clean: Bool? = try eventually(limit, every: .milliseconds(300)) {
             left = try Lab.shared.hosts.flatMap { try leftovers(of: container, on: $0) }
             return left.isEmpty ? true : nil
         }

@@ -43,7 +43,7 @@ extension InTheLab {
                 }
                 let outcome = try migration.outcome(within: .seconds(300))
                 if outcome.exitCode == 5 { try lab.recover() }
-                let gone: Bool? = try await(.seconds(60)) {
+                let gone: Bool? = try eventually(.seconds(60)) {
                     try lab.hosts.allSatisfy { try HostView(of: $0).life(of: workload.id) == .gone } ? true : nil
                 }
                 #expect(gone != nil, "a copy lives on after \(outcome)")

@@ -1,4 +1,4 @@
-public import Host
+import Host
 import Synchronization
 
 /// An nginx whose workers are no root; its load is wrk with connections that stay open.
@@ -42,7 +42,7 @@ public final class Nginx: Workload {
 
     private func sum() throws -> String {
         let script = "import hashlib, urllib.request as u; print(hashlib.sha256(u.urlopen('http://\(address)/blob', timeout=5).read()).hexdigest())"
-        let answer: String? = try await(.seconds(30)) {
+        let answer: String? = try eventually(.seconds(30)) {
             let run = try lab.client.run(["python3", "-c", script])
             return run.status.isSuccess ? run.outputText : nil
         }

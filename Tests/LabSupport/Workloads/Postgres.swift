@@ -1,4 +1,4 @@
-public import Host
+import Host
 import Synchronization
 
 /// A PostgreSQL under pgbench, whose books must balance afterwards and whose indexes must be whole.
@@ -42,7 +42,7 @@ public final class Postgres: Workload {
         defer { bench.stop() }
         // One whole run on the new host.
         let runs = bench.lines.count
-        let next: Bool? = await(.seconds(60)) { bench.lines.count >= runs + 2 ? true : nil }
+        let next: Bool? = eventually(.seconds(60)) { bench.lines.count >= runs + 2 ? true : nil }
         try require(next != nil, "pgbench does not go on")
         try lab.client.shell("rm -f /run/lab/pgbench-\(id)")
         try require(bench.line(within: .seconds(60)) { $0 == "over" } != nil, "pgbench does not end")
@@ -69,7 +69,7 @@ public final class Postgres: Workload {
     @discardableResult
     private func query(_ sql: String) throws -> String {
         var last = ""
-        let answer: String? = try await(.seconds(30)) {
+        let answer: String? = try eventually(.seconds(30)) {
             let run = try lab.client.run(["psql", "-X", "-A", "-t", "-h", address, "-U", "postgres", "-c", sql, "postgres"])
             last = run.errorText
             return run.status.isSuccess ? run.outputText : nil

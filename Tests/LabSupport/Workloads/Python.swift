@@ -1,4 +1,4 @@
-public import Host
+import Host
 import Synchronization
 
 /// A Python program that forks and uses pipes, timers and shared memory (Tests/Support/forker.py). It is always busy.
@@ -20,7 +20,7 @@ public final class Python: Workload {
     public func verify(on host: LabHost) throws {
         // It must not have gone back, and must go on: rounds through the pipes, and the timer's ticks.
         var answer = ""
-        let goes: Bool? = try await(.seconds(30)) {
+        let goes: Bool? = try eventually(.seconds(30)) {
             answer = try ask(address, 8000, "state")
             let words = answer.split(separator: " ")
             guard words.count == 4, words[0] == "ok", let rounds = Int(words[1]), let ticks = Int(words[2]) else {

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import Glibc
-public import Host
+import Host
 import Synchronization
 
 /// A redis with data of a known digest; its load writes numbered values and reads them back.
@@ -78,7 +78,7 @@ public final class Redis: Workload {
 
     /// Of everything but the keys of a load that runs; redis computes it in one go.
     private func digest(at address: String) throws -> String {
-        let answer: String? = try await(.seconds(30)) {
+        let answer: String? = try eventually(.seconds(30)) {
             let run = try lab.client.run(["timeout", "25", "redis-cli", "-h", address, "DEBUG", "DIGEST"])
             let text = run.outputText.filter { !$0.isWhitespace }
             return run.status.isSuccess && text.utf8.count == 40 ? text : nil

@@ -1,4 +1,4 @@
-public import Host
+import Host
 import Synchronization
 
 /// Threads that stamp a version into every page of every kind of memory and remember it (Tests/Support/stamper.c). Always busy.

@@ -1,4 +1,4 @@
-public import Host
+import Host
 import Synchronization
 
 /// The smallest container: a busybox shell that counts into a file and starts a process for each step.
@@ -22,7 +22,7 @@ public final class Tiny: Workload {
     public func endLoad() throws {}
 
     public func verify(on host: LabHost) throws {
-        let goes: Bool? = try await(.seconds(30)) {
+        let goes: Bool? = try eventually(.seconds(30)) {
             guard let count = Int(try host.shell("cat \(root)/tmp/n 2>/dev/null || true")) else { return nil }
             return try last.withLock { last in
                 try require(count >= last, "its count went back from \(last) to \(count)")
