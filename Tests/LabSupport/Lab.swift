@@ -62,9 +62,14 @@ public struct Lab: Sendable {
         let folder = "/tmp/martlet-lab-\(name)-issued"
         let run = try Spawn.run(
             program,
-            ["certs", "issue", host.name, "--directory", authority, "--address", host.address, "--days", "\(days)", "--out", folder])
+            [
+                "certs", "issue", host.name, "--directory", authority, "--address", host.address, "--days", "\(days)", "--out",
+                folder,
+            ])
         guard run.status.isSuccess else { throw LabError("martlet certs issue", run) }
-        for file in ["authority.pem", "host.pem", "host.key"] { try host.install("\(folder)/\(file)", at: "/etc/martlet/\(file)") }
+        for file in ["authority.pem", "host.pem", "host.key"] {
+            try host.install("\(folder)/\(file)", at: "/etc/martlet/\(file)")
+        }
         for file in ["authority.pem", "host.pem", "host.key"] { unlink("\(folder)/\(file)") }
         rmdir(folder)
     }
@@ -89,7 +94,9 @@ public struct LabError: Error, CustomStringConvertible, Sendable {
 
 /// Asks until the answer is there: tests wait for events, never for a time to pass.
 /// - Returns: the answer, or nil when `limit` is over.
-public func eventually<Answer>(_ limit: Duration, every: Duration = .milliseconds(100), _ question: () throws -> Answer?) rethrows -> Answer? {
+public func eventually<Answer>(_ limit: Duration, every: Duration = .milliseconds(100), _ question: () throws -> Answer?) rethrows
+    -> Answer?
+{
     let deadline = MonotonicInstant.now + limit
     while true {
         if let answer = try question() { return answer }

@@ -35,7 +35,10 @@ public struct LabHost: Hashable, Sendable, CustomStringConvertible {
         let source = try OwnedDescriptor(opening: file, flags: O_RDONLY)
         var spawn = Spawn(
             "\(scripts)/in",
-            [name, "sh", "-c", "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\" && chmod \"$2\" \"$1\"", "sh", path, executable ? "755" : "644"])
+            [
+                name, "sh", "-c", "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\" && chmod \"$2\" \"$1\"", "sh", path,
+                executable ? "755" : "644",
+            ])
         spawn.environment = Self.environment(lab: lab)
         spawn.descriptors = [0: source.raw, 2: 2]
         guard try spawn.start().wait(until: .now + .seconds(60))?.isSuccess == true else {

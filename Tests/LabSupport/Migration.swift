@@ -67,13 +67,16 @@ public final class Migration: Sendable {
         }
         _ = try? host.shell("rm -f \(pidFile)")
         let lines = process.lines
-        let code: Int32 = switch status {
-        case .exited(let code): code
-        case .signaled(let signal): 128 + signal
-        }
+        let code: Int32 =
+            switch status {
+            case .exited(let code): code
+            case .signaled(let signal): 128 + signal
+            }
         return Outcome(
             exitCode: code,
-            report: lines.last.flatMap { Self.decode(ProgressEvent.self, $0)?.event == "result" ? Self.decode(MigrationReport.self, $0) : nil },
+            report: lines.last.flatMap {
+                Self.decode(ProgressEvent.self, $0)?.event == "result" ? Self.decode(MigrationReport.self, $0) : nil
+            },
             events: lines.compactMap { Self.decode(ProgressEvent.self, $0) }, errors: process.errors)
     }
 

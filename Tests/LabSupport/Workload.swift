@@ -34,7 +34,8 @@ extension Workload {
         let name = String(source.split(separator: ".")[0])
         let program = "/tmp/martlet-\(lab.name)-\(name)"
         let run = try Spawn.run(
-            "cc", ["-O2", "-g", "-Wall", "-Wextra", "-pthread", "-static", "-o", program, lab.support(source)], timeout: .seconds(120))
+            "cc", ["-O2", "-g", "-Wall", "-Wextra", "-pthread", "-static", "-o", program, lab.support(source)],
+            timeout: .seconds(120))
         guard run.status.isSuccess else { throw LabError("cc \(source)", run) }
         let place = "/usr/local/bin/\(name)"
         try host.install(program, at: place, executable: true)
@@ -45,7 +46,8 @@ extension Workload {
     func ask(_ address: String, _ port: Int, _ question: String, within limit: Duration = .seconds(30)) throws -> String {
         let answer: String? = try eventually(limit) {
             let run = try lab.client.run([
-                "bash", "-c", "exec 3<>/dev/tcp/\(address)/\(port) && printf '%s\\n' '\(question)' >&3 && read -r -t 20 line <&3 && printf '%s' \"$line\"",
+                "bash", "-c",
+                "exec 3<>/dev/tcp/\(address)/\(port) && printf '%s\\n' '\(question)' >&3 && read -r -t 20 line <&3 && printf '%s' \"$line\"",
             ])
             return run.status.isSuccess ? run.outputText : nil
         }

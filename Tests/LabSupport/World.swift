@@ -46,7 +46,9 @@ public struct HostView: Decodable, Sendable {
         let group = "/\(container)"
         func belongs(_ path: String) -> Bool { here && (path == group || path.hasPrefix(group + "/")) }
         var all: [String] = []
-        all += processes.filter { !(belongs($0.cgroup) && !Self.isTool($0.comm)) }.map { "process \($0.comm) in \($0.cgroup): \($0.arguments)" }
+        all += processes.filter { !(belongs($0.cgroup) && !Self.isTool($0.comm)) }.map {
+            "process \($0.comm) in \($0.cgroup): \($0.arguments)"
+        }
         all += mounts.map { "mount \($0)" }
         all += cgroups.filter { !belongs($0.path) }.map { "cgroup \($0.path)" }
         all += files.filter { !Self.mayStay($0, container, here) }.map { "file \($0)" }
@@ -65,7 +67,8 @@ public struct HostView: Decodable, Sendable {
         if file == "/data/\(container)" { return true }
         if here && (file == "/run/runc/\(container)" || file == "/run/netns/\(container)") { return true }
         return [
-            "/run/martlet", "/run/martlet/locks", "/run/martlet/sessions", "/run/martlet-agent.pid", "/run/criu.kdat", "/run/runc",
+            "/run/martlet", "/run/martlet/locks", "/run/martlet/sessions", "/run/martlet-agent.pid", "/run/criu.kdat",
+            "/run/runc",
             "/run/netns", "/run/xtables.lock",
         ].contains(file)
     }

@@ -1,5 +1,6 @@
 import Host
 import LabSupport
+import Model
 import Plan
 import Testing
 
@@ -12,11 +13,14 @@ extension InTheLab {
         /// The points that `make test` walks: those where a wrong step costs a copy or makes a second one, on both sides.
         static let quick: [FailurePoint] = [
             "source.prepare.fail", "source.copy.kill", "source.copy.cut-link", "source.cut.kill", "source.freeze.kill",
-            "source.freeze.kill-keeper", "source.capture.kill", "source.capture.kill-criu", "source.ship.fail", "source.restore.kill",
-            "source.decide.kill", "source.decide.fail-journal", "source.release.kill", "source.release.cut-link", "source.fill.kill",
+            "source.freeze.kill-keeper", "source.capture.kill", "source.capture.kill-criu", "source.ship.fail",
+            "source.restore.kill",
+            "source.decide.kill", "source.decide.fail-journal", "source.release.kill", "source.release.cut-link",
+            "source.fill.kill",
             "source.clean.kill",
             "destination.prepare.fail", "destination.copy.kill", "destination.copy.kill-agent", "destination.freeze.cut-link",
-            "destination.restore.kill", "destination.restore.kill-criu", "destination.decide.kill", "destination.decide.fail-journal",
+            "destination.restore.kill", "destination.restore.kill-criu", "destination.decide.kill",
+            "destination.decide.fail-journal",
             "destination.release.kill", "destination.release.kill-keeper", "destination.fill.kill", "destination.clean.kill",
         ].compactMap { try? FailurePoint.parse($0) }
 
@@ -74,7 +78,8 @@ extension InTheLab {
             if point.role == .source {
                 #expect(outcome.errors.contains("fault: \(point)"), "\(point) was not reached: \(outcome)")
             } else {
-                let log = try destination.shell("rm -f /run/martlet/fault; grep -rhF 'fault: \(point)' /var/log/martlet-agent.log || true")
+                let log = try destination.shell(
+                    "rm -f /run/martlet/fault; grep -rhF 'fault: \(point)' /var/log/martlet-agent.log || true")
                 #expect(!log.isEmpty, "\(point) was not reached: \(outcome)")
             }
         }

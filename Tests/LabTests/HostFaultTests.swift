@@ -18,7 +18,8 @@ extension InTheLab {
                 try prepare()
                 let outcome: Migration.Outcome
                 do {
-                    outcome = try Migration(workload.id, from: lab.alpha, to: address ?? lab.beta.address, options: options).outcome()
+                    outcome = try Migration(workload.id, from: lab.alpha, to: address ?? lab.beta.address, options: options)
+                        .outcome()
                 } catch {
                     try mend()
                     throw error
@@ -43,7 +44,9 @@ extension InTheLab {
         @Test func `a stopped container is refused`() throws {
             let workload = Tiny("lab-stopped")
             try withWorkload(workload, on: lab.alpha) { _ in
-                try lab.alpha.shell("runc kill \(workload.id) KILL; for i in $(seq 100); do runc state \(workload.id) | grep -q stopped && break; sleep 0.05; done")
+                try lab.alpha.shell(
+                    "runc kill \(workload.id) KILL; for i in $(seq 100); do runc state \(workload.id) | grep -q stopped && break; sleep 0.05; done"
+                )
                 let outcome = try lab.migrate(workload.id, from: lab.alpha)
                 #expect(outcome.exitCode == 3, "\(outcome)")
             }
@@ -65,7 +68,10 @@ extension InTheLab {
             try stays(
                 says: words,
                 after: { try lab.alpha.shell("cp -a /etc/martlet /run/lab-credentials\n\(change)") },
-                mend: { try lab.alpha.shell("rm -rf /etc/martlet; cp -a /run/lab-credentials /etc/martlet; rm -rf /run/lab-credentials") })
+                mend: {
+                    try lab.alpha.shell(
+                        "rm -rf /etc/martlet; cp -a /run/lab-credentials /etc/martlet; rm -rf /run/lab-credentials")
+                })
         }
 
         @Test func `a certificate of another authority is not taken`() throws {
@@ -98,7 +104,10 @@ extension InTheLab {
                     try lab.alpha.shell("cp -a /etc/martlet /run/lab-credentials")
                     try lab.issueCertificate(for: lab.alpha, days: 0)
                 },
-                mend: { try lab.alpha.shell("rm -rf /etc/martlet; cp -a /run/lab-credentials /etc/martlet; rm -rf /run/lab-credentials") })
+                mend: {
+                    try lab.alpha.shell(
+                        "rm -rf /etc/martlet; cp -a /run/lab-credentials /etc/martlet; rm -rf /run/lab-credentials")
+                })
         }
 
         // MARK: room
@@ -113,7 +122,8 @@ extension InTheLab {
             let workload = Redis("lab-no-memory", memory: "64M")
             try withWorkload(workload, on: lab.alpha) { world in
                 try lab.beta.shell(
-                    "sed -E 's/^(MemAvailable|MemFree|SwapFree): .*/\\1: 20000 kB/' /proc/meminfo >/run/lab-meminfo; mount --bind /run/lab-meminfo /proc/meminfo")
+                    "sed -E 's/^(MemAvailable|MemFree|SwapFree): .*/\\1: 20000 kB/' /proc/meminfo >/run/lab-meminfo; mount --bind /run/lab-meminfo /proc/meminfo"
+                )
                 let outcome = try? lab.migrate(workload.id, from: lab.alpha)
                 try lab.beta.shell("umount /proc/meminfo; rm /run/lab-meminfo")
                 try expectStayed(try #require(outcome), workload, on: lab.alpha, world, codes: [3])
@@ -131,16 +141,21 @@ extension InTheLab {
             try stays(
                 options: ["--timeout", "20"],
                 after: {
-                    try host.shell("printf '#!/bin/sh\\n%s\\n' '\(behaviour)' >/usr/local/sbin/criu; chmod 755 /usr/local/sbin/criu")
+                    try host.shell(
+                        "printf '#!/bin/sh\\n%s\\n' '\(behaviour)' >/usr/local/sbin/criu; chmod 755 /usr/local/sbin/criu")
                 },
                 mend: { try host.shell("rm -f /usr/local/sbin/criu") })
         }
 
         @Test(arguments: misbehaviours)
-        func `a CRIU that misbehaves at the source costs nothing`(_ behaviour: String) throws { try withCRIU(behaviour, on: lab.alpha) }
+        func `a CRIU that misbehaves at the source costs nothing`(_ behaviour: String) throws {
+            try withCRIU(behaviour, on: lab.alpha)
+        }
 
         @Test(arguments: misbehaviours)
-        func `a CRIU that misbehaves at the destination costs nothing`(_ behaviour: String) throws { try withCRIU(behaviour, on: lab.beta) }
+        func `a CRIU that misbehaves at the destination costs nothing`(_ behaviour: String) throws {
+            try withCRIU(behaviour, on: lab.beta)
+        }
 
         @Test(arguments: ["alpha", "beta"])
         func `a host without CRIU is refused`(_ name: String) throws {
@@ -155,7 +170,9 @@ extension InTheLab {
             try stays(
                 to: "10.77.0.77",
                 after: {
-                    for words in ["head -c 5 /dev/urandom", "head -c 4096 /dev/urandom", "printf 'GET / HTTP/1.1\\r\\n\\r\\n'", "true"] {
+                    for words in [
+                        "head -c 5 /dev/urandom", "head -c 4096 /dev/urandom", "printf 'GET / HTTP/1.1\\r\\n\\r\\n'", "true",
+                    ] {
                         try lab.client.shell("\(words) | timeout 3 nc -N \(lab.beta.address) 7077 >/dev/null || true")
                     }
                 }, mend: {})

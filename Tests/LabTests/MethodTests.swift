@@ -65,7 +65,10 @@ extension InTheLab {
             }
         }
 
-        @Test(arguments: [["--method", "teleport"], ["--streams", "0"], ["--method", "hybrid", "--no-post-copy"], ["--tcp-close", "--tcp-established"]])
+        @Test(arguments: [
+            ["--method", "teleport"], ["--streams", "0"], ["--method", "hybrid", "--no-post-copy"],
+            ["--tcp-close", "--tcp-established"],
+        ])
         func `options that make no sense end with 2 and touch nothing`(_ options: [String]) throws {
             let outcome = try lab.migrate("nobody", from: lab.alpha, options: options)
             #expect(outcome.exitCode == 2, "\(outcome)")

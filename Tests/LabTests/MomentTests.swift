@@ -1,4 +1,3 @@
-import Glibc
 import Host
 import LabSupport
 import Testing
@@ -49,7 +48,9 @@ extension InTheLab {
                 #expect(gone != nil, "a copy lives on after \(outcome)")
                 // What runc itself keeps of a container that ended is the user's to delete.
                 for host in lab.hosts { _ = try host.run(["runc", "delete", workload.id]) }
-                let left = try world.leftovers(of: workload.id).filter { !$0.contains("/run/netns/\(workload.id)") && !$0.contains("link v-") }
+                let left = try world.leftovers(of: workload.id).filter {
+                    !$0.contains("/run/netns/\(workload.id)") && !$0.contains("link v-")
+                }
                 #expect(left == [], "\(outcome)")
             }
         }
@@ -58,7 +59,8 @@ extension InTheLab {
         func `an interrupt rolls back`(_ signal: String) throws {
             let workload = Stamper("lab-interrupt", megabytes: 128)
             try withWorkload(workload, on: lab.alpha) { world in
-                let migration = try Migration(workload.id, from: lab.alpha, to: lab.beta.address, options: ["--bandwidth", "20m"])
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, options: ["--bandwidth", "20m"])
                 try #require(migration.reaches("copy"))
                 try migration.signal(signal)
                 try expectStayed(try migration.outcome(), workload, on: lab.alpha, world, codes: [130])
@@ -80,7 +82,8 @@ extension InTheLab {
         @Test func `an agent that is killed in the middle is not missed`() throws {
             let workload = Stamper("lab-agent", megabytes: 96)
             try withWorkload(workload, on: lab.alpha) { world in
-                let migration = try Migration(workload.id, from: lab.alpha, to: lab.beta.address, options: ["--bandwidth", "40m"])
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, options: ["--bandwidth", "40m"])
                 try #require(migration.reaches("copy"))
                 try lab.beta.shell("kill -9 \"$(cat /run/martlet-agent.pid)\"")
                 let outcome = try migration.outcome()

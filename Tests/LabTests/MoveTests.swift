@@ -45,7 +45,8 @@ extension InTheLab {
                 let frozen = report.phases.filter(\.frozen)
                 #expect(frozen.map(\.name).first == "freeze" && !frozen.contains { $0.name == "copy" })
                 let sum = frozen.map(\.durationMs).reduce(0, +)
-                #expect(abs(sum - report.downtimeMs) < max(5, report.downtimeMs / 4), "phases \(sum), downtime \(report.downtimeMs)")
+                #expect(
+                    abs(sum - report.downtimeMs) < max(5, report.downtimeMs / 4), "phases \(sum), downtime \(report.downtimeMs)")
                 #expect(outcome.events.last?.event == "result" && outcome.events.contains { $0.event == "phase" })
             }
         }

@@ -24,7 +24,12 @@ public final class Nginx: Workload {
     }
 
     public func endLoad() throws {
-        guard let wrk = state.withLock({ state in defer { state.wrk = nil }; return state.wrk }) else { return }
+        guard
+            let wrk = state.withLock({ state in
+                defer { state.wrk = nil }
+                return state.wrk
+            })
+        else { return }
         defer { wrk.stop() }
         // It must go on by itself: what it gets after the move counts.
         sleepThread(.seconds(1))
@@ -36,12 +41,15 @@ public final class Nginx: Workload {
     public func verify(on host: LabHost) throws {
         let before = state.withLock { $0.sum }
         try require(try sum() == before, "its files differ")
-        let users = try host.shell("for p in $(cat $(find /sys/fs/cgroup/\(id) -name cgroup.procs)); do stat -c %U /proc/$p; done | sort | uniq -c | tr -s ' '")
+        let users = try host.shell(
+            "for p in $(cat $(find /sys/fs/cgroup/\(id) -name cgroup.procs)); do stat -c %U /proc/$p; done | sort | uniq -c | tr -s ' '"
+        )
         try require(users.contains("2 www-data"), "its workers are not two of www-data: \(users)")
     }
 
     private func sum() throws -> String {
-        let script = "import hashlib, urllib.request as u; print(hashlib.sha256(u.urlopen('http://\(address)/blob', timeout=5).read()).hexdigest())"
+        let script =
+            "import hashlib, urllib.request as u; print(hashlib.sha256(u.urlopen('http://\(address)/blob', timeout=5).read()).hexdigest())"
         let answer: String? = try eventually(.seconds(30)) {
             let run = try lab.client.run(["python3", "-c", script])
             return run.status.isSuccess ? run.outputText : nil

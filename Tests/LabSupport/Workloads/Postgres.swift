@@ -37,7 +37,10 @@ public final class Postgres: Workload {
     }
 
     public func endLoad() throws {
-        let (before, bench) = state.withLock { state in defer { state.bench = nil }; return state }
+        let (before, bench) = state.withLock { state in
+            defer { state.bench = nil }
+            return state
+        }
         guard let bench else { return }
         defer { bench.stop() }
         // One whole run on the new host.
@@ -60,7 +63,9 @@ public final class Postgres: Workload {
                AND (SELECT sum(bbalance) FROM pgbench_branches) = (SELECT coalesce(sum(delta), 0) FROM pgbench_history)
             """)
         try require(sums == "t", "its books don't balance")
-        try query("SELECT bt_index_check(c.oid, true) FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p'")
+        try query(
+            "SELECT bt_index_check(c.oid, true) FROM pg_class c JOIN pg_am a ON a.oid = c.relam WHERE a.amname = 'btree' AND c.relkind = 'i' AND c.relpersistence = 'p'"
+        )
         try query("SELECT verify_heapam(c.oid) FROM pg_class c WHERE c.relname LIKE 'pgbench%' AND c.relkind = 'r'")
     }
 

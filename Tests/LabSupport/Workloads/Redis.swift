@@ -50,7 +50,12 @@ public final class Redis: Workload {
     }
 
     public func endLoad() throws {
-        guard let watch = state.withLock({ state in defer { state.watch = nil }; return state.watch }) else { return }
+        guard
+            let watch = state.withLock({ state in
+                defer { state.watch = nil }
+                return state.watch
+            })
+        else { return }
         try lab.client.shell("kill -TERM \"$(cat \(watchFile))\"; rm -f \(watchFile)")
         defer { watch.stop() }
         guard let line = watch.line(within: .seconds(120), where: { $0.contains("watched") }) else {

@@ -17,7 +17,11 @@ public final class Stamper: Workload {
     public func start(on host: LabHost) throws {
         let program = try compile("stamper.c", for: host)
         try lab.script(
-            "bundle", [host.name, id, "--ip", address, "--user", user, "--cwd", "/tmp", "--seccomp", "--program", "\(program) 8001 \(megabytes)"])
+            "bundle",
+            [
+                host.name, id, "--ip", address, "--user", user, "--cwd", "/tmp", "--seccomp", "--program",
+                "\(program) 8001 \(megabytes)",
+            ])
         try host.shell("runc run -d --bundle /data/\(id) \(id) </dev/null >/dev/null 2>&1")
         try verify(on: host)
     }
@@ -27,7 +31,9 @@ public final class Stamper: Workload {
 
     public func verify(on host: LabHost) throws {
         let words = try ask(address, 8001, "check").split(separator: " ", maxSplits: 2).map(String.init)
-        guard words.count >= 2, words[0] == "ok", let stamps = Int(words[1]) else { throw LabError("\(id): \(words.joined(separator: " "))") }
+        guard words.count >= 2, words[0] == "ok", let stamps = Int(words[1]) else {
+            throw LabError("\(id): \(words.joined(separator: " "))")
+        }
         let before = last.withLock { last in
             defer { last = stamps }
             return last

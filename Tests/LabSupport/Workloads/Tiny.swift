@@ -10,7 +10,8 @@ public final class Tiny: Workload {
 
     public func start(on host: LabHost) throws {
         try lab.script(
-            "bundle", [
+            "bundle",
+            [
                 host.name, id, "--network", "none", "--", "busybox", "sh", "-c",
                 "n=0; while true; do n=$((n + 1)); echo $n >/tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.05; done",
             ])
