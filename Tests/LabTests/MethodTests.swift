@@ -45,7 +45,7 @@ extension InTheLab {
                 if let method = way.method { #expect(outcome.report?.method == method) }
                 // Back in the way that it chooses by itself: what a forced way restored must be a container like any other.
                 try expectMoved(try lab.migrate(workload.id, from: lab.beta), workload, to: lab.alpha, world)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
 
