@@ -36,6 +36,7 @@ extension InTheLab {
                     host = try survive(point, workload, on: host, world)
                 } catch {
                     Issue.record("\(point): \(error)")
+                    tell("\(point): \(error)")
                     // The next point begins with a container in good order.
                     try? workload.endLoad()
                     try lab.up()
@@ -50,6 +51,7 @@ extension InTheLab {
         /// - Returns: where the container runs afterwards.
         private func survive(_ point: FailurePoint, _ workload: Redis, on source: LabHost, _ world: World) throws -> LabHost {
             let destination = lab.other(source)
+            let began = MonotonicInstant.now
             try workload.beginLoad()
             if point.role == .destination { try destination.write("\(point)", to: "/run/martlet/fault") }
             let outcome = try lab.migrate(
@@ -70,8 +72,12 @@ extension InTheLab {
             try workload.verify(on: host)
             let left = try world.leftovers(of: workload.id)
             #expect(left == [], "\(point)")
+            tell("\(point): exit \(outcome.exitCode), runs on \(host), settled after \(began.elapsed)")
             return host
         }
+
+        /// A walk takes minutes: whoever waits for it sees where it is.
+        private func tell(_ line: String) { try? FileIO.writeAll(Array("  \(line)\n".utf8).span.bytes, to: 2, name: "stderr") }
 
         /// A point that nothing comes by tests nothing.
         private func expectReached(_ point: FailurePoint, _ outcome: Migration.Outcome, _ destination: LabHost) throws {
