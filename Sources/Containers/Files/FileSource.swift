@@ -13,7 +13,7 @@ public struct FileSource: ~Copyable {
     private var snapshots: [TreeSnapshot] = []
     private var mapped: Set<FileIdentity> = []
 
-    /// - Parameter folders: none of them inside another one.
+    /// - Parameter folders: one of them may be mounted inside another one.
     public init(folders: [String]) { self.folders = folders }
 
     /// What one round did.
@@ -70,7 +70,11 @@ public struct FileSource: ~Copyable {
     /// Looks at all folders.
     public func look() throws(SystemError) -> [TreeSnapshot] {
         var all: [TreeSnapshot] = []
-        for folder in folders { all.append(try TreeSnapshot.take(of: FolderView(path: folder))) }
+        for folder in folders {
+            // A folder mounted inside another one is copied by itself; what its mount point hides isn't the container's.
+            let inner = folders.filter { $0.hasPrefix(folder + "/") }.map { String($0.dropFirst(folder.count + 1)) }
+            all.append(try TreeSnapshot.take(of: FolderView(path: folder), skipping: inner))
+        }
         return all
     }
 

@@ -30,13 +30,25 @@ enum RsyncCommand {
     private static let shell = "sh -c 'exec 3<&0; cat <&3 >&\(tunnelNumber) & exec cat <&\(tunnelNumber)'"
 
     /// The client's arguments; working directory is /tree inside the confinement.
-    static func client(_ kind: Kind, folders: Int) -> [String] {
+    static func client(_ kind: Kind, folders: [String]) -> [String] {
         switch kind {
         case .full:
-            common + ["--delete-during", "-e", shell] + (0..<folders).map(String.init) + ["peer:/tree/"]
+            common + ["--delete-during", "-e", shell] + protections(folders) + folders.indices.map(String.init) + ["peer:/tree/"]
         case .listed:
             // --ignore-times: what is listed has changed, even if size and time were set back.
             common + ["--ignore-times", "--files-from=-", "--from0", "--delete-missing-args", "-e", shell, "/tree/", "peer:/tree/"]
+        }
+    }
+
+    /// A root file system mounted in its bundle is a folder of its own. Within the bundle it looks empty at the source, and at
+    /// the destination, where nothing is mounted, it is the same folder: rsync must not empty it there.
+    static func protections(_ folders: [String]) -> [String] {
+        folders.indices.flatMap { outer in
+            folders.indices.compactMap { inner in
+                guard inner != outer, folders[inner].hasPrefix(folders[outer] + "/") else { return nil }
+                let escaped = folders[inner].dropFirst(folders[outer].count).map { "*?[]\\".contains($0) ? "\\\($0)" : String($0) }
+                return "--exclude=/\(outer)\(escaped.joined())/*"
+            }
         }
     }
 

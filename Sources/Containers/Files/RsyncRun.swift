@@ -15,7 +15,7 @@ public final class RsyncRun: Sendable {
     static func start(
         client kind: RsyncCommand.Kind, _ confinement: Confinement, tunnel: borrowing OwnedDescriptor, list: Int32? = nil
     ) throws(SystemError) -> RsyncRun {
-        try start(confinement, RsyncCommand.client(kind, folders: confinement.folders.count),
+        try start(confinement, RsyncCommand.client(kind, folders: confinement.folders),
                   [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
     }
 

@@ -10,11 +10,12 @@ extension TreeSnapshot {
     /// Walks a tree. Entries that vanish meanwhile are left out.
     ///
     /// Costs about 2 µs an entry on one thread with warm caches (measured; benchmark in the tests).
-    public static func take(of view: borrowing FolderView) throws(SystemError) -> TreeSnapshot {
+    /// - Parameter skipping: relative paths of folders that are listed without their content.
+    public static func take(of view: borrowing FolderView, skipping: [String] = []) throws(SystemError) -> TreeSnapshot {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME_COARSE, &now)
         var walk = TreeWalk(reserving: 4096)
-        try walk.run(view)
+        try walk.run(view, skipping: skipping.map { Array($0.utf8) + [0] })
         return TreeSnapshot(
             entries: walk.entries, folders: walk.folders, names: walk.names,
             freshFrom: Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec) - tick, device: walk.device,
@@ -36,7 +37,7 @@ private struct TreeWalk {
         names.reserveCapacity(count * 16)
     }
 
-    mutating func run(_ view: borrowing FolderView) throws(SystemError) {
+    mutating func run(_ view: borrowing FolderView, skipping: [[UInt8]]) throws(SystemError) {
         var state = linux_file_state()
         try kernelResult("statx", view.path, linux_file_state(view.folder.raw, "", LINUX_AT_EMPTY_PATH, &state))
         device = FileIdentity(state).device
@@ -49,6 +50,7 @@ private struct TreeWalk {
         while next < folders.count {
             defer { next += 1 }
             let path = pathOf(Int(folders[next].entry))
+            if skipping.contains(path) { continue }
             let opened = path.withUnsafeBufferPointer { bytes in
                 bytes.withMemoryRebound(to: CChar.self) { linux_open_beneath(view.folder.raw, $0.baseAddress!, O_RDONLY | O_DIRECTORY) }
             }

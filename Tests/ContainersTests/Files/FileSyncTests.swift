@@ -82,6 +82,28 @@ struct FileSyncTests {
         #expect(!FileIO.exists(sync.space.at("to/bundle/rootfs/mounted")))
     }
 
+    @Test func `a root file system mounted in its bundle arrives in the bundle and stays there`() throws {
+        let space = try Workspace("nested")
+        try space.shell("""
+            mkdir -p 'from/root[fs]' 'to/root[fs]' to/gone; echo c > from/config.json; echo below > 'from/root[fs]/below'; echo kept > 'to/root[fs]/file'
+            mount -t tmpfs none 'from/root[fs]'; echo new > 'from/root[fs]/file'; touch -r 'from/root[fs]/file' 'to/root[fs]/file'
+            """)
+        defer { _ = try? Spawn.run("umount", [space.at("from/root[fs]")]) }
+        var source = FileSource(folders: [space.at("from"), space.at("from/root[fs]")])
+        let inode = try space.shell("stat -c %i 'to/root[fs]'")
+        for _ in 0..<2 {
+            var ends: [Int32] = [-1, -1]
+            #expect(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
+            let receiver = try FileDestination.receive(source.hasCopied ? .later : .first, into: [space.at("to"), space.at("to/root[fs]")], over: OwnedDescriptor(taking: ends[1]))
+            let round = try source.copy(over: OwnedDescriptor(taking: ends[0]), processes: [], until: .now + .seconds(30))
+            if round.changed == 0 && round.deleted == 0 { receiver.cancel() } else { try receiver.finish(until: .now + .seconds(30)) }
+            #expect(try space.shell("cd to; find . -type f | sort; cat 'root[fs]/file'") == "./config.json\n./root[fs]/file\nnew\n")
+            #expect(try space.shell("stat -c %i 'to/root[fs]'") == inode)
+            try space.shell("echo c2 > from/config.json")
+        }
+        #expect(!FileIO.exists(space.at("to/gone")))
+    }
+
     @Test func `a tree that is written to all the time is equal after the last round`() throws {
         var sync = try Sync("busy")
         try sync.space.shell("cd from/tree; for i in $(seq 200); do echo $i > f$i; done")
