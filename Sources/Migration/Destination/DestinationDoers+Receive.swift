@@ -55,8 +55,14 @@ extension DestinationDoers {
                 self?.link.send(.roundMark(RoundMark(round: Int(token), streamMarks: [], landed: true)))
             }
         }
-        let places = try facts.folders.map { try BundlePlace.make($0, for: offer.container.id) }
-        let network = try NetworkPreparation.make(facts.container.network)
+        let notes = folders.volatile
+        var places: [BundleKeeper.Made] = []
+        for folder in facts.folders { places.append(try BundleKeeper().make(folder)) }
+        try FileIO.writeAtomically(JSON.encode(places), to: "\(notes)/places.json")
+        let network = try NetworkPreparation(facts.container.network) { made in
+            // What is made is noted before it is made: a session that takes over removes exactly this.
+            try? FileIO.writeAtomically(JSON.encode(made), to: "\(notes)/network.json")
+        }
         attempt.withLock { attempt in
             attempt.order = order
             attempt.streams = order.streams
@@ -138,7 +144,8 @@ extension DestinationDoers {
         try? FileIO.writeAtomically(Array(path.utf8), to: "\(folders.volatile)/cgroup")
     }
 
-    func takeAddress() throws { try attempt.withLock { $0.network }?.takeAddress() }
+    /// Nothing of the container's passes here until the release, but its address already belongs here: see `Announcer`.
+    func takeAddress() throws { try attempt.withLock { $0.network }?.close() }
 
     func known() throws(TransferProblem) -> (Offer, SourceFacts, Attempt.Folders) {
         let (offer, facts, folders) = attempt.withLock { ($0.offer, $0.facts, $0.folders) }

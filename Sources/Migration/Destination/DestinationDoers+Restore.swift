@@ -44,9 +44,24 @@ extension DestinationDoers {
         let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
         if let runner { try runner.go() } else { try site?.thaw() }
         let thawedAt = MonotonicInstant.now.nanoseconds
-        try network?.open()
+        if let network { try network.open() } else { try reopenNetwork() }
         let pid = (try? site?.cgroup.processes().first) ?? 0
         mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid)))
+    }
+
+    /// A session that took over knows only which interfaces were made.
+    private func reopenNetwork() throws {
+        for interface in networkMade().interfaces { try BridgePort(interface: interface).set(.open) }
+    }
+
+    private func networkMade() -> NetworkPreparation.Made {
+        guard let bytes = try? FileIO.read("\(Places.volatile(migration))/network.json") else { return .init() }
+        return (try? JSON.decode(NetworkPreparation.Made.self, from: bytes)) ?? .init()
+    }
+
+    private func placesMade() -> [BundleKeeper.Made] {
+        guard let bytes = try? FileIO.read("\(Places.volatile(migration))/places.json") else { return [] }
+        return (try? JSON.decode([BundleKeeper.Made].self, from: bytes)) ?? []
     }
 
     func startFill() throws {
@@ -91,8 +106,8 @@ extension DestinationDoers {
         attempt.server?.stop()
         for run in attempt.files { run.cancel() }
         link.closeStreams()
-        try attempt.network?.undo()
-        for place in attempt.places { try place.undo() }
+        try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
+        for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
         Places.remove(Places.volatile(migration))
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
@@ -101,7 +116,7 @@ extension DestinationDoers {
 
     func clean() throws {
         let attempt = self.attempt.withLock { $0 }
-        for place in attempt.places { try place.keep() }
+        for folder in attempt.facts?.folders ?? [] { try BundleKeeper().record(folder, container: attempt.offer?.container.id ?? "") }
         attempt.shim?.remove()
         Places.remove(Places.volatile(migration))
         mailbox.post(.cleaned)

@@ -80,10 +80,9 @@ struct SourceContainer: Sendable {
 
     /// What the destination has to know.
     func facts(for options: MigrationOptions) throws -> SourceFacts {
-        var folders = [bundle.path]
-        if bundle.rootPath != bundle.path, !bundle.rootPath.hasPrefix(bundle.path + "/") { folders.append(bundle.rootPath) }
-        let wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
-        return try SourceSurvey(container: self, wishes: wishes, folders: folders).facts()
+        var wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
+        wishes.ghostLimit = ByteCount(Int(DumpPlan.Choices().ghostLimit))
+        return try SourceSurvey(container: self, wishes: wishes).facts()
     }
 
     /// The parts that carry a fresh attempt.
@@ -114,7 +113,7 @@ struct SourceContainer: Sendable {
             processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
-            memory: memory, dump: dump, files: files, network: try NetworkCut.prepare(facts.container.network), freezer: freezer,
+            memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts, freezer: freezer,
             exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
     }
 

@@ -22,7 +22,8 @@ final class SourceDoers: Sendable {
         var memory: SourceMemory
         var dump: SourceDump
         var files: SourceFiles
-        var network: NetworkCut?
+        var network: NetworkCut
+        var facts: SourceFacts
         var freezer: CgroupFreezer
         /// Tells when the container ends by itself.
         var exit: ExitWatch
@@ -47,7 +48,7 @@ final class SourceDoers: Sendable {
                 try $0.dump.start()
                 self.mailbox.post(.criuHeld)
             }
-        case .cutNetwork: now(.cutNetwork) { try $0.network?.cut(); self.mailbox.post(.networkCut) }
+        case .cutNetwork: now(.cutNetwork) { try $0.network.cut(); self.mailbox.post(.networkCut) }
         case .freeze: now(.freeze) { try $0.freezer.freeze(); self.mailbox.post(.frozen) }
         case .releaseCriu:
             step("criu", .dump) {
@@ -130,7 +131,7 @@ final class SourceDoers: Sendable {
                 switch step {
                 case .abandonCriu: parts?.dump.abandon()
                 case .thaw: try site.thaw()
-                case .restoreNetwork: try parts?.network?.uncut()
+                case .restoreNetwork: try parts?.network.uncut()
                 case .stopTracking: parts?.memory.stop()
                 }
             } catch {
@@ -154,11 +155,22 @@ final class SourceDoers: Sendable {
         }
     }
 
+    /// The container leaves its runtime and its network; its folders stay, noted as its former home, so that it may come back
+    /// with only the differences travelling.
+    private func removeContainer() throws {
+        try site.remove()
+        guard let facts = parts?.facts else { return }
+        var network = NetworkPreparation.Made()
+        if facts.container.network.kind == .named { network.namespace = facts.container.network.path }
+        network.interfaces = facts.container.network.interfaces.compactMap(\.hostName)
+        try NetworkPreparation.undo(network)
+        for folder in facts.folders { try BundleKeeper().record(folder, container: site.container) }
+    }
+
     private func clean(keepContainer: Bool) {
         do {
             parts?.memory.stop()
-            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try site.remove() }
-            try parts?.network?.remove()
+            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
             Places.remove(Places.volatile(migration))
             mailbox.post(.cleaned)
         } catch {
