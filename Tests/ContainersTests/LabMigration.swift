@@ -62,7 +62,12 @@ final class LabMigration {
         var snapshots: [Int32: SmapsSnapshot] = [:] // processes come and go while they are looked at
         for pid in try Cgroup(path: cgroup).processes() { snapshots[pid] = try? SmapsSnapshot.of(pid: pid) }
         let freezer = try CgroupFreezer(path: cgroup)
-        try freezer.freeze()
+        try eventually("a moment at which CRIU can stop all tasks") {
+            try freezer.freeze()
+            if UnseizableTasks.find(among: try Cgroup(path: cgroup).processes()).isEmpty { return true }
+            try freezer.thaw()
+            return false
+        }
         let start = MonotonicInstant.now
         if hiding {
             try sourceShim.skipConnectionTracking()
