@@ -36,3 +36,7 @@ format:
 
 clean:
 	rm -rf .build build
+
+# BENCH="--runs 5 --sizes 0.85": options of Benchmarks/run.
+bench: build
+	Benchmarks/run $(BENCH)

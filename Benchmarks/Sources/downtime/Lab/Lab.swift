@@ -1,0 +1,67 @@
+import Glibc
+
+/// The lab's scripts, found beside this package.
+struct Lab {
+    let folder: String
+
+    init() {
+        // Benchmarks/Sources/downtime/Lab/Lab.swift → the repository.
+        var parts = #filePath.split(separator: "/").dropLast(5).map(String.init)
+        parts.append("lab")
+        folder = "/" + parts.joined(separator: "/")
+    }
+
+    func script(_ name: String) -> String { "\(folder)/\(name)" }
+
+    /// Runs one of the lab's scripts to its end.
+    @discardableResult
+    func call(_ name: String, _ arguments: String..., input: [UInt8] = []) throws -> String {
+        let process = try Process([script(name)] + arguments)
+        process.send(input)
+        let output = try process.readToEnd()
+        let status = process.wait()
+        guard status == 0 else {
+            throw Failure("lab/\(name) \(arguments.joined(separator: " ")) ended with \(status)\n\(output)")
+        }
+        return output
+    }
+
+    /// Puts this very program into the client's host: it is linked statically and runs anywhere.
+    func installClient(in host: String) throws {
+        let program = try readFile("/proc/self/exe")
+        try call(
+            "in", host, "sh", "-c",
+            "cat >/usr/local/bin/downtime.new && chmod 755 /usr/local/bin/downtime.new && mv /usr/local/bin/downtime.new /usr/local/bin/downtime",
+            input: program)
+    }
+}
+
+func readFile(_ path: String) throws -> [UInt8] {
+    let file = open(path, O_RDONLY)
+    guard file >= 0 else { throw Failure("\(path): \(String(cString: strerror(errno)))") }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 20)
+    while true {
+        let n = read(file, &chunk, chunk.count)
+        guard n > 0 else { return bytes }
+        bytes += chunk[..<n]
+    }
+}
+
+func writeFile(_ path: String, _ text: String) throws {
+    let file = open("\(path).new", O_WRONLY | O_CREAT | O_TRUNC, 0o644)
+    guard file >= 0 else { throw Failure("\(path): \(String(cString: strerror(errno)))") }
+    let bytes = Array(text.utf8)
+    var sent = 0
+    while sent < bytes.count {
+        let n = bytes[sent...].withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+        guard n > 0 else {
+            close(file)
+            throw Failure("\(path): \(String(cString: strerror(errno)))")
+        }
+        sent += n
+    }
+    close(file)
+    rename("\(path).new", path)
+}
