@@ -26,8 +26,7 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     public func probe() -> Support {
         switch self {
         case .writeProtect: Support(kind: self, obstacle: TrackerKind.writeProtectObstacle())
-        case .softDirty:
-            Support(kind: self, obstacle: SoftDirty.isAvailable() ? nil : "the kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY is not set)")
+        case .softDirty: Support(kind: self, obstacle: TrackerKind.softDirtyObstacle())
         case .contentHash: Support(kind: self, obstacle: nil)
         }
     }
@@ -40,6 +39,13 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
 
     /// What the tracker demands of a userfaultfd.
     static let features: Userfaultfd.Features = [.writeProtectFlag, .writeProtectShared, .writeProtectUnpopulated, .writeProtectAsync]
+
+    private static func softDirtyObstacle() -> String? {
+        if !SoftDirty.isAvailable() { return "the kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY is not set)" }
+        // A page dropped and read again is a page of zeros that isn't soft-dirty: it has to be told from others.
+        if (try? KernelScan.probe().hasScan) == true || ZeroPages.known != nil { return nil }
+        return "frame numbers in /proc/PID/pagemap are hidden (CAP_SYS_ADMIN is needed before Linux 6.7)"
+    }
 
     private static func writeProtectObstacle() -> String? {
         do throws(SystemError) {
