@@ -6,7 +6,7 @@ import Pages
 /// Follows the torture program (Tests/Support/torture.c) in a cgroup of its own and compares every copy at the end, as the tests
 /// do: for kernels on which the tests can't be built.
 /// - Parameter cgroups: mount point of cgroup2.
-func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: String, freezing: Bool) throws -> Bool {
+func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: String) throws -> Bool {
     let path = "\(cgroups)/martlet-probe-\(getpid())-\(mode)"
     guard mkdir(path, 0o755) == 0 else { throw SystemError(call: "mkdir", subject: path, errno: errno) }
     defer { rmdir(path) }
@@ -19,7 +19,7 @@ func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: Stri
         _ = try? child.wait(until: .now + .seconds(5))
     }
     let scope = TrackerScope.privateMemory
-    let tracker = try ContainerTracker(kind: kind, scope: scope, freezer: freezing ? freezer : nil) { () throws(SystemError) in try cgroup.processes() }
+    let tracker = try ContainerTracker(kind: kind, scope: scope) { () throws(SystemError) in try cgroup.processes() }
     let shadow = Shadow()
     let end = MonotonicInstant.now + .seconds(2)
     var rounds = 0
@@ -33,7 +33,7 @@ func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: Stri
     try shadow.feed(last, tracker)
     let report = try shadow.compare(try tracker.livePages(), tracker, scope)
     let passed = report.problems.isEmpty && report.pages > 0
-    print("\(passed ? "PASS" : "FAIL") \(kind.rawValue)\(freezing ? " (standing still)" : "") \(mode): \(rounds) rounds, \(shadow.pagesRead) pages read, final \(last.pageCount.rawValue), live \(report.pages) \(report.problems)")
+    print("\(passed ? "PASS" : "FAIL") \(kind.rawValue) \(mode): \(rounds) rounds, \(shadow.pagesRead) pages read, final \(last.pageCount.rawValue), live \(report.pages) \(report.problems)")
     fflush(nil)
     return passed
 }
