@@ -18,15 +18,15 @@ extension PageMap {
         public static let present = EntryBits(rawValue: 1 << 63)
     }
 
-    /// Reads the entries of a range and appends the pages that match, neighbours joined. The page of zeros can't be told
-    /// from others here: it is reported, and found to be zero when it is read.
+    /// Reads the entries of a range and appends the pages that match, neighbours joined.
     /// - Parameters:
     ///   - all: bits that must be set.
     ///   - any: at least one of these must be set.
     ///   - none: bits that must not be set.
+    ///   - zeros: frames to leave out: pages of zeros have no content of their own.
     public borrowing func readEntries(
         _ range: Range<UInt64>, all: EntryBits = [], any: EntryBits = [.present, .swapped], none: EntryBits = [.guarded],
-        into runs: inout [PageRun]
+        except zeros: ZeroPages? = ZeroPages.known, into runs: inout [PageRun]
     ) throws(SystemError) {
         let most = 8192 // entries a read: 64 KiB, 32 MiB of memory
         try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: most) { entries throws(SystemError) in
@@ -40,6 +40,7 @@ extension PageMap {
                 for i in 0..<(n / 8) {
                     let entry = EntryBits(rawValue: entries[i])
                     guard entry.isSuperset(of: all), !entry.isDisjoint(with: any), entry.isDisjoint(with: none) else { continue }
+                    if let zeros, entry.contains(.present), zeros.contains(ZeroPages.frame(entry.rawValue)) { continue }
                     let address = (page + UInt64(i)) * UInt64(pageSize)
                     if let previous = runs.last, previous.end == address {
                         runs[runs.count - 1].count += 1

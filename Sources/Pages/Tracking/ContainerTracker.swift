@@ -20,17 +20,15 @@ public final class ContainerTracker: @unchecked Sendable {
     /// - Parameters:
     ///   - kind: how changes are found. Asked of the kernel here.
     ///   - scope: which memory counts.
-    ///   - freezer: lets a soft-dirty tracker stop the container for the moment between reading the bits and clearing them.
-    ///     Without it they are cleared only once, and rounds report everything written since. The other kinds don't use it.
     ///   - processes: pids of the container as of now, such as `Cgroup.processes`.
     public init(
-        kind: TrackerKind, scope: TrackerScope = .privateAnonymous, freezer: CgroupFreezer? = nil,
+        kind: TrackerKind, scope: TrackerScope = .privateAnonymous,
         processes: @escaping @Sendable () throws(SystemError) -> [Int32]
     ) throws(TrackerError) {
         let support = kind.probe()
         if let obstacle = support.obstacle { throw .unsupported(kind, reason: obstacle) }
         do {
-            core = TrackerCore(kind: kind, scope: scope, freezer: freezer, kernel: try KernelScan.probe(), processes: processes)
+            core = TrackerCore(kind: kind, scope: scope, kernel: try KernelScan.probe(), processes: processes)
         } catch { throw .unsupported(kind, reason: "\(error)") }
     }
 

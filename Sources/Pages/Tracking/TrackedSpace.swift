@@ -36,6 +36,8 @@ final class TrackedSpace {
     /// Runs of the last round, kept where hardware may write late.
     var previous: [PageRun] = []
     var hazards: SpaceRound.Hazards = []
+    /// Pages that exist, listed before the final scan; nil where the list may be made later.
+    var live: [PageRun]?
     var hashes = PageHashes()
 
     init(id: SpaceID, key: ProcessKey, thread: Int32) throws(SystemError) {

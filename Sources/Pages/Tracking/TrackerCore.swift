@@ -7,7 +7,6 @@ import Model
 final class TrackerCore {
     let kind: TrackerKind
     let scope: TrackerScope
-    let freezer: CgroupFreezer?
     let scan: SpaceScan
     let processes: @Sendable () throws(SystemError) -> [Int32]
 
@@ -18,10 +17,9 @@ final class TrackerCore {
     private var text = ReadBuffer(capacity: 64 << 10)
     private var longestStop = Duration.zero
 
-    init(kind: TrackerKind, scope: TrackerScope, freezer: CgroupFreezer?, kernel: KernelScan, processes: @escaping @Sendable () throws(SystemError) -> [Int32]) {
+    init(kind: TrackerKind, scope: TrackerScope, kernel: KernelScan, processes: @escaping @Sendable () throws(SystemError) -> [Int32]) {
         self.kind = kind
         self.scope = scope
-        self.freezer = freezer
         self.processes = processes
         scan = SpaceScan(kernel: kernel, buffer: PageRegionBuffer())
     }
@@ -32,33 +30,16 @@ final class TrackerCore {
         let start = MonotonicInstant.now
         gone = []
         longestStop = .zero
-        var found: [SpaceRound] = []
-        try standingStill(frozen) { () throws(TrackerError) in
-            try follow(frozen: frozen)
-            found = try scanAll(frozen: frozen)
-        }
+        try follow()
+        let found = try scanAll(frozen: frozen)
         defer { number += 1 }
         return Round(number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
-    }
-
-    /// Soft-dirty bits are read and cleared in two steps: nobody may write between them.
-    private func standingStill(_ frozen: Bool, _ body: () throws(TrackerError) -> Void) throws(TrackerError) {
-        guard kind == .softDirty, !frozen, let freezer else { return try body() }
-        do throws(SystemError) { try freezer.freeze() } catch {
-            _ = try? freezer.thaw()
-            throw .freezer(error)
-        }
-        do { try body() } catch {
-            _ = try? freezer.thaw()
-            throw error
-        }
-        do throws(SystemError) { try freezer.thaw() } catch { throw .freezer(error) }
     }
 
     // MARK: Who is there
 
     /// Brings the list of spaces up to date: ended ones out, new ones in.
-    private func follow(frozen: Bool) throws(TrackerError) {
+    private func follow() throws(TrackerError) {
         let present = try listProcesses()
         for space in spaces {
             guard present[space.pid]?.startTime == space.startTime, isAlive(space) else {
@@ -173,6 +154,7 @@ final class TrackerCore {
             guard try space.readMap(&text) else { return nil }
             space.findHazards()
         }
+        space.live = try frozen && !isWhollyTracked(space) ? populated(space) : nil
         var runs: [PageRun] = []
         switch kind {
         case .writeProtect: if try !scanProtected(space, frozen: frozen, &runs) { return nil }
@@ -208,8 +190,8 @@ final class TrackerCore {
     }
 
     private func scanSoftDirty(_ space: TrackedSpace, frozen: Bool, _ runs: inout [PageRun]) throws(SystemError) {
-        // Without a freezer the bits are cleared once, before the first list: nothing can fall between.
-        if space.isNew, !frozen, freezer == nil { try SoftDirty.clear(thread: space.thread) }
+        // The bits are cleared once, before the first list: nothing can fall between.
+        if space.isNew, !frozen { try SoftDirty.clear(thread: space.thread) }
         for area in space.map.areas where scope.includes(area) {
             if space.isNew || frozen && area.kind == .sharedMemory {
                 try scan.populated(space, area.range, of: area, protecting: false, into: &runs)
@@ -217,12 +199,10 @@ final class TrackerCore {
                 try scan.softDirty(space, area.range, of: area, into: &runs)
             }
         }
-        if !frozen, freezer != nil { try SoftDirty.clear(thread: space.thread) }
     }
 
     private func scanHashes(_ space: TrackedSpace, _ runs: inout [PageRun]) throws(SystemError) {
-        var all: [PageRun] = []
-        try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &all)
+        let all = try listed(space)
         let size = 1 << 20 // stays in the second-level cache between reading and hashing
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: pageSize)
         defer { buffer.deallocate() }
@@ -240,14 +220,30 @@ final class TrackerCore {
 
     // MARK: What there is
 
+    private func listed(_ space: TrackedSpace) throws(SystemError) -> [PageRun] {
+        if let live = space.live { return live }
+        return try populated(space)
+    }
+
+    private func populated(_ space: TrackedSpace) throws(SystemError) -> [PageRun] {
+        var runs: [PageRun] = []
+        try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &runs)
+        return runs
+    }
+
+    /// Whether the list of live pages may be made after the final scan. khugepaged isn't frozen and turns dropped pages into
+    /// pages full of zeros, except under a userfaultfd. Where there is none, such a page must not come to be listed as live
+    /// when the scan has seen nothing there: the destination would take its old copy for good.
+    private func isWhollyTracked(_ space: TrackedSpace) -> Bool {
+        kind == .writeProtect && space.userfaultfd != nil && space.untrackedAreas == 0
+    }
+
     func livePages() throws(TrackerError) -> [SpacePages] {
         var all: [SpacePages] = []
         for space in spaces {
-            var runs: [PageRun] = []
-            do throws(SystemError) { try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &runs) } catch {
-                throw .scan(pid: space.pid, error)
-            }
-            all.append(SpacePages(space: space.id, pid: space.pid, runs: runs))
+            do throws(SystemError) {
+                all.append(SpacePages(space: space.id, pid: space.pid, runs: try listed(space)))
+            } catch { throw .scan(pid: space.pid, error) }
         }
         return all
     }
