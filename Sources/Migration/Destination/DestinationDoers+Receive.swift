@@ -101,7 +101,7 @@ extension DestinationDoers {
         guard let library = CriuShim.findLibrary() else {
             throw TransferProblem("libmartlet-criu.so is not installed beside the program")
         }
-        let shim = try CriuShim(creating: folders.shim, library: library)
+        let shim = try CriuShim(creating: folders.shim, library: library, tar: CriuShim.findLibrary("martlet-tar"))
         // The bundle as the files brought it: runc reads the same file.
         let bundle = try OCIBundle(path: offer.container.bundle)
         try FileIO.writeAtomically(facts.streams.descriptorsFile, to: "\(folders.images)/descriptors.json")

@@ -82,7 +82,7 @@ final class DestinationDoers: Sendable {
     }
 
     func askForPages(_ space: SpaceID, _ run: PageRun) {
-        logLine("session \(migration): page 0x\(String(run.start, radix: 16)) of space \(space.rawValue) is missing")
+        link.send(.wanted(PageRequest(space: space, start: run.start, count: run.count)))
     }
 
     func perform(_ action: DestinationAction) {

@@ -94,7 +94,7 @@ struct SourceContainer: Sendable {
         let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
         let freezer = try CgroupFreezer(cgroup)
         let kind = try chooseTracker(request.options, reporter)
-        let tracker = try ContainerTracker(kind: kind, freezer: freezer, processes: processes)
+        let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
             tracker: tracker, link: link, options: request.options, reporter: reporter,
             innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
@@ -104,7 +104,7 @@ struct SourceContainer: Sendable {
                 hint: "install Martlet with scripts/install")
         }
         try Places.make(Places.volatile(migration))
-        let shim = try CriuShim(creating: "\(Places.volatile(migration))/shim", library: library)
+        let shim = try CriuShim(creating: "\(Places.volatile(migration))/shim", library: library, tar: CriuShim.findLibrary("martlet-tar"))
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)

@@ -29,7 +29,9 @@ final class SourceDoers: Sendable {
         var exit: ExitWatch
     }
 
-    init(migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?) {
+    init(
+        migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?
+    ) {
         (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
         Fault.register(.cutLink) { link.close() }
         if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
@@ -49,7 +51,7 @@ final class SourceDoers: Sendable {
                 self.mailbox.post(.criuHeld)
             }
         case .cutNetwork: now(.cutNetwork) { try $0.network.cut(); self.mailbox.post(.networkCut) }
-        case .freeze: now(.freeze) { try $0.freezer.freeze(); self.mailbox.post(.frozen) }
+        case .freeze: now(.freeze) { try $0.freezeSeizable(); self.mailbox.post(.frozen) }
         case .releaseCriu:
             step("criu", .dump) {
                 try $0.dump.release()
@@ -176,6 +178,19 @@ final class SourceDoers: Sendable {
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))
         }
+    }
+}
+
+extension SourceDoers.Parts {
+    /// Freezes; a task inside vfork counts as frozen and yet can't be dumped, so it gets a moment to come out of it.
+    fileprivate func freezeSeizable() throws {
+        for _ in 0..<20 {
+            try freezer.freeze()
+            if UnseizableTasks.find(among: try freezer.cgroup.processes()).isEmpty { return }
+            try freezer.thaw()
+            sleepThread(.milliseconds(2))
+        }
+        try freezer.freeze() // CRIU will say what it can't seize
     }
 }
 

@@ -50,7 +50,7 @@ final class SourceDump: Sendable {
     func release() throws {
         guard let criu = session.withLock({ $0 }) else { throw TransferProblem("the dump was not started") }
         let known = smaps.withLock { $0 }
-        for pid in try processes() { try prepare(pid, known[pid]) }
+        for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) }
         try criu.answer(success: true)
         try criu.advance(to: "post-dump", within: Self.dumpLimit)
     }

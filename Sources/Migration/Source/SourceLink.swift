@@ -38,6 +38,8 @@ final class SourceLink: Sendable {
         /// Round marks that came back.
         var landed: Set<Int> = []
         var broken: Problem?
+        /// Takes requests for pages that stayed behind.
+        var onWanted: (@Sendable (PageRequest) -> Void)?
     }
 
     private let address: PeerAddress
@@ -84,6 +86,7 @@ final class SourceLink: Sendable {
             switch try JSON.decode(PeerMessage.self, from: bytes) {
             case .clock(let probe) where probe.answered != nil: record.take(probe)
             case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
+            case .wanted(let request): state.withLock { $0.onWanted }?(request)
             case let message: mailbox.post(.received(message))
             }
         } catch {
@@ -98,6 +101,9 @@ final class SourceLink: Sendable {
         state.withLock { $0.broken = problem }
         mailbox.post(.peerLost(problem))
     }
+
+    /// Requests for missing pages go to `body`, on the connection's own thread.
+    func onWanted(_ body: @escaping @Sendable (PageRequest) -> Void) { state.withLock { $0.onWanted = body } }
 
     func send(_ message: PeerMessage) {
         // Without a connection, or on a broken one, the loss is told by its own event.

@@ -24,6 +24,14 @@ final class SourceMemory: @unchecked Sendable {
     private var sender: PageSender?
     private let final = Mutex<(spaces: [Shipped.Space], staysBehind: Bool)>(([], false))
     private let stopped = Atomic<Bool>(false)
+    private let behind = Mutex<Behind?>(nil)
+
+    /// What stays at the source beyond the release.
+    private struct Behind {
+        var work: [PageSender.Work]
+        var urgent: Mailbox<PageRequest>
+        var isServed = false
+    }
 
     /// A round's pages are on the streams when it waits; this bounds a peer that stops reading without closing.
     private static let landingLimit = Duration.seconds(600)
@@ -81,7 +89,10 @@ final class SourceMemory: @unchecked Sendable {
         let sender = try openStreams()
         let found = try tracker.finalRound()
         sender.forget(found.gone)
-        if pass == .everything { try sender.send(work(found), priority: .realtime(4)) }
+        switch pass {
+        case .everything: try sender.send(work(found), priority: .realtime(4))
+        case .listOnly: try announceStale(found)
+        }
         let live = try tracker.livePages()
         let mine = streams[0]
         var spaces: [Shipped.Space] = []
@@ -97,8 +108,41 @@ final class SourceMemory: @unchecked Sendable {
     func shippedSpaces() -> [Shipped.Space] { final.withLock { $0.spaces } }
     var pagesStayBehind: Bool { final.withLock { $0.staysBehind } }
 
+    /// Hybrid: what came of these pages before is void. The final round keeps them for `serveMissing`.
+    private func announceStale(_ found: Round) throws {
+        for part in found.spaces { for run in part.dirty { try streams[0].stale(space: part.space, run: run) } }
+        let urgent = Mailbox<PageRequest>()
+        behind.withLock { $0 = Behind(work: work(found), urgent: urgent) }
+        link.onWanted { urgent.post($0) }
+    }
+
+    /// Sends the pages that stayed behind: those that a thread waits for on a stream of their own at once, all others in order
+    /// beside them. The container stands frozen here, so both read the same.
     func serveMissing() throws {
-        throw TransferProblem("fetching pages after the release is not built yet")
+        guard let (work, urgent) = behind.withLock({ behind in
+            defer { behind?.isServed = true }
+            return behind?.isServed == false ? (behind!.work, behind!.urgent) : nil
+        }) else { return }
+        let memories = Dictionary(work.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
+        _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [self] in
+            while let request = urgent.next() {
+                guard let memory = memories[request.space], (1...512).contains(request.count) else { continue }
+                do { try sendNow(request, memory) } catch { return } // the link's loss is told by its own event
+            }
+        }
+        try openStreams().send(work)
+    }
+
+    private func sendNow(_ request: PageRequest, _ memory: RemoteMemory) throws {
+        guard let images else { return }
+        let run = PageRun(start: request.start, count: request.count)
+        var bytes = [UInt8](repeating: 0, count: run.byteCount)
+        var vanished: [PageRun] = []
+        try bytes.withUnsafeMutableBytes { buffer in
+            _ = try memory.read([run], into: buffer, vanished: &vanished)
+            try images.pages(space: request.space, address: run.start, bytes: UnsafeRawBufferPointer(buffer))
+        }
+        try images.flush()
     }
 
     /// Lets go of the processes. 22 ms for each GB: never in the freeze.
