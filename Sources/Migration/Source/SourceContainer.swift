@@ -96,7 +96,7 @@ struct SourceContainer: Sendable {
         let kind = try chooseTracker(request.options, reporter)
         let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
-            tracker: tracker, link: link, options: request.options, reporter: reporter,
+            tracker: tracker, kind: kind, link: link, options: request.options, reporter: reporter,
             innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         guard let library = CriuShim.findLibrary() else {
             throw Problem(

@@ -13,6 +13,7 @@ import Wire
 final class SourceMemory: @unchecked Sendable {
     // SAFETY: `sender` and `streams` are set once, by the first action; `progress` and `final` are locked.
     private let tracker: ContainerTracker
+    private let kind: TrackerKind
     private let link: SourceLink
     private let options: MigrationOptions
     private let reporter: any ProgressReporter
@@ -37,10 +38,11 @@ final class SourceMemory: @unchecked Sendable {
     private static let landingLimit = Duration.seconds(600)
 
     init(
-        tracker: ContainerTracker, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
+        tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
         innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
         (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
+        self.kind = kind
         self.innerPID = innerPID
         limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
     }
@@ -53,7 +55,9 @@ final class SourceMemory: @unchecked Sendable {
             streams.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
         }
         images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
-        let made = PageSender(streams: streams, seed: .random(in: .min ... .max))
+        // Only a hash compares with what was read; the others would pay for a lock in vain.
+        let witness: PageSender.Witness? = kind == .contentHash ? { [tracker] in tracker.recordSent($0, $1, $2) } : nil
+        let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: witness)
         sender = made
         return made
     }

@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// Walks through worlds and remembers how it came to each.

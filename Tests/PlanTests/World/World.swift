@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// Two hosts and the network between them, small enough to try every order of events.
