@@ -56,8 +56,9 @@ final class SourceMemory: @unchecked Sendable {
         }
         images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
         // Only a hash compares with what was read; the others would pay for a lock in vain.
-        let witness: PageSender.Witness? = kind == .contentHash ? { [tracker] in tracker.recordSent($0, $1, $2) } : nil
-        let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: witness)
+        let tracker = tracker
+        let record: PageSender.Witness = { space, runs, bytes in tracker.recordSent(space, runs, bytes) }
+        let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
         sender = made
         return made
     }

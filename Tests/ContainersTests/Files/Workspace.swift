@@ -4,11 +4,6 @@ import Testing
 @testable import Containers
 @testable import Host
 
-extension Tag {
-    @Tag static var root: Self
-    @Tag static var slow: Self
-}
-
 /// A folder of a test's own, removed at its end.
 final class Workspace: Sendable {
     let path: String
