@@ -68,5 +68,8 @@ let package = Package(
         .testTarget(
             name: "ContainersTests", dependencies: ["CLinux", "Model", "Host", "Pages", "Containers"], swiftSettings: house),
         .testTarget(name: "PlanTests", dependencies: ["Plan", "Model"], swiftSettings: house),
+        // Real programs on the lab's two hosts; LabTests talks to the installed martlet only, as a person would.
+        .target(name: "LabSupport", dependencies: ["Host", "Model"], path: "Tests/LabSupport", swiftSettings: house),
+        .testTarget(name: "LabTests", dependencies: ["LabSupport", "Host", "Model", "Plan"], swiftSettings: house),
     ]
 )

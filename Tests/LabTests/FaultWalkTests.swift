@@ -1,0 +1,98 @@
+import Host
+import LabSupport
+import Model
+import Plan
+import Testing
+
+extension InTheLab {
+    /// Every failure point, one after the other, on one redis under a writer that goes to and fro.
+    @Suite struct FaultWalk {
+        let lab: Lab
+        init() throws { lab = try InTheLab.ready() }
+
+        /// The points that `make test` walks: those where a wrong step costs a copy or makes a second one, on both sides.
+        static let quick: [FailurePoint] = [
+            "source.prepare.fail", "source.copy.kill", "source.copy.cut-link", "source.cut.kill", "source.freeze.kill",
+            "source.freeze.kill-keeper", "source.capture.kill", "source.capture.kill-criu", "source.ship.fail",
+            "source.restore.kill",
+            "source.decide.kill", "source.decide.fail-journal", "source.release.kill", "source.release.cut-link",
+            "source.fill.kill",
+            "source.clean.kill",
+            "destination.prepare.fail", "destination.copy.kill", "destination.copy.kill-agent", "destination.freeze.cut-link",
+            "destination.restore.kill", "destination.restore.kill-criu", "destination.decide.kill",
+            "destination.decide.fail-journal",
+            "destination.release.kill", "destination.release.kill-keeper", "destination.fill.kill", "destination.clean.kill",
+        ].compactMap { try? FailurePoint.parse($0) }
+
+        private func walk(_ points: [FailurePoint]) throws {
+            let workload = Redis("lab-faults", memory: "24M", pause: 0.002)
+            try workload.remove()
+            let world = try World()
+            defer { try? workload.remove() }
+            try workload.start(on: lab.alpha)
+            var host = lab.alpha
+            for point in points {
+                do {
+                    host = try survive(point, workload, on: host, world)
+                } catch {
+                    Issue.record("\(point): \(error)")
+                    // The next point begins with a container in good order.
+                    try? workload.endLoad()
+                    try lab.up()
+                    try? lab.recover()
+                    try workload.remove()
+                    try workload.start(on: lab.alpha)
+                    host = lab.alpha
+                }
+            }
+        }
+
+        /// - Returns: where the container runs afterwards.
+        private func survive(_ point: FailurePoint, _ workload: Redis, on source: LabHost, _ world: World) throws -> LabHost {
+            let destination = lab.other(source)
+            try workload.beginLoad()
+            if point.role == .destination { try destination.write("\(point)", to: "/run/martlet/fault") }
+            let outcome = try lab.migrate(
+                workload.id, from: source, fault: point.role == .source ? "\(point)" : nil, within: .seconds(300))
+            try expectReached(point, outcome, destination)
+
+            // A killed agent is started again, as systemd would; then each side settles what it has to.
+            if [.killAgent, .kill].contains(point.what) { try lab.up() }
+            if ![0, 3, 4].contains(outcome.exitCode) { try lab.recover() }
+            let host = try world.onlyHost(of: workload.id, within: .seconds(90)) { try lab.recover() }
+            switch outcome.exitCode {
+            case 0: #expect(host == destination, "\(point): it said migrated")
+            case 3, 4: #expect(host == source, "\(point): it said that the source runs on\n\(outcome)")
+            case 5, 137: break
+            default: Issue.record("\(point): \(outcome)")
+            }
+            try workload.endLoad()
+            try workload.verify(on: host)
+            let left = try world.leftovers(of: workload.id)
+            #expect(left == [], "\(point)")
+            return host
+        }
+
+        /// A point that nothing comes by tests nothing.
+        private func expectReached(_ point: FailurePoint, _ outcome: Migration.Outcome, _ destination: LabHost) throws {
+            if point.role == .source {
+                #expect(outcome.errors.contains("fault: \(point)"), "\(point) was not reached: \(outcome)")
+            } else {
+                let log = try destination.shell(
+                    "rm -f /run/martlet/fault; grep -rhF 'fault: \(point)' /var/log/martlet-agent.log || true")
+                #expect(!log.isEmpty, "\(point) was not reached: \(outcome)")
+            }
+        }
+
+        @Test func `after a fault at any of the delicate points exactly one copy runs, with its data`() throws {
+            #expect(Self.quick.count == 28)
+            try walk(Self.quick)
+        }
+
+        /// In bundles, so that the walk's report names where it is.
+        @Test(.tags(.slow), .enabled(if: Lab.isSlowWanted), arguments: Role.allCases, FailurePoint.What.allCases)
+        func `after a fault at any point exactly one copy runs, with its data`(_ role: Role, _ what: FailurePoint.What) throws {
+            try walk(FailurePoint.all.filter { $0.role == role && $0.what == what })
+        }
+    }
+}

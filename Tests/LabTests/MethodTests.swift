@@ -1,0 +1,77 @@
+import Host
+import LabSupport
+import Testing
+
+extension InTheLab {
+    /// The stamper has every kind of memory and is always busy: what a way loses, it notices.
+    @Suite struct Methods {
+        let lab: Lab
+        init() throws { lab = try InTheLab.ready() }
+
+        struct Way: Sendable, CustomTestStringConvertible {
+            var options: [String]
+            /// What the result must name as method; nil: whatever it became.
+            var method: String?
+            var isSlow = false
+            var testDescription: String { options.isEmpty ? "no option" : options.joined(separator: " ") }
+        }
+
+        static let ways: [Way] = [
+            Way(options: ["--method", "stop-copy"], method: "stop-copy"),
+            Way(options: ["--method", "pre-copy"], method: "pre-copy"),
+            Way(options: ["--method", "hybrid", "--max-rounds", "1"], method: "hybrid"),
+            Way(options: ["--method", "auto", "--downtime-limit", "50"]),
+            Way(options: ["--tracker", "write-protect"]),
+            Way(options: ["--tracker", "content-hash"]),
+            Way(options: ["--dump", "lazy"]),
+            Way(options: ["--dump", "full"]),
+            Way(options: ["--dump", "full", "--restore", "images"]),
+            Way(options: ["--restore", "images"]),
+            Way(options: ["--dump", "hidden", "--restore", "fault-server"], isSlow: true),
+            Way(options: ["--method", "stop-copy", "--dump", "full", "--restore", "images"], method: "stop-copy", isSlow: true),
+            Way(options: ["--method", "hybrid", "--dump", "lazy", "--max-rounds", "1"], method: "hybrid", isSlow: true),
+            Way(options: ["--compress", "lz4", "--streams", "1"], isSlow: true),
+            Way(options: ["--compress", "zstd", "--streams", "4"], isSlow: true),
+            Way(options: ["--compress", "none", "--bandwidth", "50m"], isSlow: true),
+            Way(options: ["--no-post-copy", "--max-rounds", "2"], isSlow: true),
+            Way(options: ["--memory-threshold", "4m"], isSlow: true),
+        ]
+
+        private func moves(_ way: Way) throws {
+            let workload = Stamper("lab-way", megabytes: 48)
+            try withWorkload(workload, on: lab.alpha) { world in
+                let outcome = try lab.migrate(workload.id, from: lab.alpha, options: way.options)
+                try expectMoved(outcome, workload, to: lab.beta, world)
+                if let method = way.method { #expect(outcome.report?.method == method) }
+                // Back in the way that it chooses by itself: what a forced way restored must be a container like any other.
+                try expectMoved(try lab.migrate(workload.id, from: lab.beta), workload, to: lab.alpha, world)
+                #expect(try world.leftovers(of: workload.id) == [])
+            }
+        }
+
+        @Test(arguments: ways.filter { !$0.isSlow })
+        func `each way moves a busy program byte for byte`(_ way: Way) throws { try moves(way) }
+
+        @Test(.tags(.slow), .enabled(if: Lab.isSlowWanted), arguments: ways.filter(\.isSlow))
+        func `each combination of ways moves a busy program byte for byte`(_ way: Way) throws { try moves(way) }
+
+        @Test func `a tracker that this kernel lacks is refused in words`() throws {
+            let workload = Tiny("lab-soft-dirty")
+            try withWorkload(workload, on: lab.alpha) { world in
+                let outcome = try lab.migrate(workload.id, from: lab.alpha, options: ["--tracker", "soft-dirty"])
+                // A stock Debian kernel has it, and then the move succeeds.
+                if outcome.exitCode == 0 { return try expectMoved(outcome, workload, to: lab.beta, world) }
+                try expectStayed(outcome, workload, on: lab.alpha, world, codes: [2, 3])
+            }
+        }
+
+        @Test(arguments: [
+            ["--method", "teleport"], ["--streams", "0"], ["--method", "hybrid", "--no-post-copy"],
+            ["--tcp-close", "--tcp-established"],
+        ])
+        func `options that make no sense end with 2 and touch nothing`(_ options: [String]) throws {
+            let outcome = try lab.migrate("nobody", from: lab.alpha, options: options)
+            #expect(outcome.exitCode == 2, "\(outcome)")
+        }
+    }
+}
