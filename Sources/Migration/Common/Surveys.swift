@@ -7,12 +7,13 @@ import Plan
 struct SourceSurvey {
     var container: SourceContainer
     var wishes: PreflightWishes
+    var lazy: Bool
 
     func facts() throws -> SourceFacts {
         let outline = outline()
         return SourceFacts(
             host: try HostFacts.gather(name: HostSurvey.hostName()), container: try ContainerFacts.gather(outline),
-            streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders, lazy: true,
+            streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders, lazy: lazy,
             runtimeRoot: container.engine.root)
     }
 
@@ -25,6 +26,11 @@ struct SourceSurvey {
             bundle: container.bundle.path, rootfs: container.bundle.rootPath, binds: binds,
             networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path)
     }
+}
+
+extension MigrationOptions {
+    /// Whether memory travels by our own streams and is served lazily; else it is in the images of a plain dump.
+    var isLazy: Bool { dumpWay != .full && restoreWay != .images }
 }
 
 /// Judges at the destination, which then knows both hosts.

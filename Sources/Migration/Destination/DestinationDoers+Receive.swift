@@ -43,11 +43,11 @@ extension DestinationDoers {
             // The container may grow while it is copied; what is beyond a doubling does not converge anyway.
             capacity: ByteCount(offer.container.memory.rawValue * 2) + .gibibytes(1))
         let spaces = attempt.withLock { $0.spaces }
-        let server = try FaultServer(
+        let server = !facts.lazy ? nil : try FaultServer(
             store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
             onMissing: { [weak self] space, run in self?.askForPages(space, run) },
             events: { [weak self] in self?.heard($0) })
-        if let keeper = attempt.withLock({ $0.keeperLink }) { server.attach(keeper) }
+        if let keeper = attempt.withLock({ $0.keeperLink }) { server?.attach(keeper) }
         let images = ImageReceiver(folder: folders.images)
         marks.withLock {
             $0 = LandingMarks(streams: order.streams) { [weak self] token in

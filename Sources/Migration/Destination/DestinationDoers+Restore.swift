@@ -12,8 +12,8 @@ extension DestinationDoers {
     private static let arrival = Duration.seconds(600)
 
     func releaseRestore(_ shipped: Shipped) throws {
-        let (store, images, server, runner, spaces) = attempt.withLock { ($0.store, $0.images, $0.server, $0.runner, $0.spaces) }
-        guard let store, let images, let runner, server != nil, let marks = marks.withLock({ $0 }) else {
+        let (store, images, runner, spaces) = attempt.withLock { ($0.store, $0.images, $0.runner, $0.spaces) }
+        guard let store, let images, let runner, let marks = marks.withLock({ $0 }) else {
             throw TransferProblem("images came before anything was prepared for them")
         }
         try images.finish(files: shipped.images, bytes: shipped.imageBytes.rawValue, within: Self.arrival)
@@ -66,6 +66,7 @@ extension DestinationDoers {
 
     func startFill() throws {
         guard let server = attempt.withLock({ $0.server }) else {
+            attempt.withLock { $0.ending = true }
             // Nothing is lazy, or all was filled before this process took over.
             mailbox.post(.filled)
             return

@@ -82,7 +82,8 @@ struct SourceContainer: Sendable {
     func facts(for options: MigrationOptions) throws -> SourceFacts {
         var wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
         wishes.ghostLimit = ByteCount(Int(DumpPlan.Choices().ghostLimit))
-        return try SourceSurvey(container: self, wishes: wishes).facts()
+        wishes.lazy = options.isLazy
+        return try SourceSurvey(container: self, wishes: wishes, lazy: options.isLazy).facts()
     }
 
     /// The parts that carry a fresh attempt.
@@ -97,7 +98,7 @@ struct SourceContainer: Sendable {
         let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
             tracker: tracker, kind: kind, link: link, options: request.options, reporter: reporter,
-            innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
+            isLazy: facts.lazy, innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         guard let library = CriuShim.findLibrary() else {
             throw Problem(
                 what: "prepare the dump", why: "libmartlet-criu.so is not installed beside the program",
@@ -110,7 +111,7 @@ struct SourceContainer: Sendable {
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
         let dump = SourceDump(
             plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump", shim: shim,
-            processes: processes)
+            hidesMemory: facts.lazy, processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts, freezer: freezer,

@@ -71,9 +71,8 @@ enum Tunnel {
         }
         let ours = OwnedDescriptor(taking: ends[0])
         // The tunnel lives as long as its connection.
-        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1])) { end in
-            if case .failed(let error) = end { logLine("files: \(error)") }
-        }
+        // How rsync ended is rsync's to tell: one that has all it needs closes before the last bytes of its peer.
+        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1])) { _ in }
         return ours
     }
 }

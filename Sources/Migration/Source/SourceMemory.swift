@@ -14,6 +14,8 @@ final class SourceMemory: @unchecked Sendable {
     // SAFETY: `sender` and `streams` are set once, by the first action; `progress` and `final` are locked.
     private let tracker: ContainerTracker
     private let kind: TrackerKind
+    /// False: memory is in the images, and nothing travels here.
+    private let isLazy: Bool
     private let link: SourceLink
     private let options: MigrationOptions
     private let reporter: any ProgressReporter
@@ -39,10 +41,11 @@ final class SourceMemory: @unchecked Sendable {
 
     init(
         tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
-        innerPID: @escaping @Sendable (Int32) -> Int32?
+        isLazy: Bool, innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
         (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
         self.kind = kind
+        self.isLazy = isLazy
         self.innerPID = innerPID
         limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
     }
@@ -92,6 +95,7 @@ final class SourceMemory: @unchecked Sendable {
     /// Frozen: finds the rest, sends it and the list of pages that exist.
     func finalPass(_ pass: FinalPass) throws {
         let sender = try openStreams()
+        guard isLazy else { return try markFinal() }
         let found = try tracker.finalRound()
         sender.forget(found.gone)
         switch pass {
@@ -106,8 +110,16 @@ final class SourceMemory: @unchecked Sendable {
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
         }
-        for stream in streams { try stream.mark(token: LandingMarks.final) }
         final.withLock { $0 = (spaces, pass == .listOnly) }
+        try markFinal()
+    }
+
+    private func markFinal() throws { for stream in streams { try stream.mark(token: LandingMarks.final) } }
+
+    /// What `auto` became.
+    func carriedOut(_ method: Plan.Method) -> Plan.Method {
+        guard method == .auto else { return method }
+        return pagesStayBehind ? .hybrid : .preCopy
     }
 
     func shippedSpaces() -> [Shipped.Space] { final.withLock { $0.spaces } }
