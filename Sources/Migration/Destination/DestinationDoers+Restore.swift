@@ -25,10 +25,20 @@ extension DestinationDoers {
         let directory = ImageDirectory(path: folders.images)
         try directory.validate()
         try directory.prepareForRestore(lazy: facts.lazy)
+        if facts.lazy { try requireSpaces(directory, shipped) }
         if !shipped.pagesStayBehind {
             for space in shipped.spaces { try requireComplete(store, space.space) }
         }
         try runner.release()
+    }
+
+    /// A process whose memory nobody announced would read zeros.
+    private func requireSpaces(_ directory: ImageDirectory, _ shipped: Shipped) throws {
+        let known = Set(shipped.spaces.map(\.pid))
+        let missing = try directory.pageMaps().keys.filter { !known.contains($0) }.sorted()
+        guard missing.isEmpty else {
+            throw TransferProblem("no memory came for the processes \(missing) of the images")
+        }
     }
 
     /// A live page without content would read as zeros: rather no restore than that.

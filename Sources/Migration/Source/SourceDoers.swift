@@ -120,8 +120,9 @@ final class SourceDoers: Sendable {
 
     private func ship(_ parts: Parts) throws -> Shipped {
         let sent = try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
+        let spaces = try parts.memory.shippedSpaces()
         return Shipped(
-            images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: parts.memory.shippedSpaces(),
+            images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: spaces,
             streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
     }
 

@@ -25,14 +25,19 @@ final class SourceMemory: @unchecked Sendable {
     private var streams: [DataSender] = []
     private var images: DataSender?
     private var sender: PageSender?
-    private let final = Mutex<(spaces: [Shipped.Space], staysBehind: Bool)>(([], false))
+    private let final = Monitor<Final?>(nil)
     private let stopped = Atomic<Bool>(false)
     private let behind = Mutex<Behind?>(nil)
+
+    /// What the final pass found.
+    private struct Final: Sendable {
+        var spaces: [Shipped.Space]
+        var staysBehind: Bool
+    }
 
     /// What stays at the source beyond the release.
     private struct Behind {
         var work: [PageSender.Work]
-        var urgent: Mailbox<PageRequest>
         var isServed = false
     }
 
@@ -95,7 +100,10 @@ final class SourceMemory: @unchecked Sendable {
     /// Frozen: finds the rest, sends it and the list of pages that exist.
     func finalPass(_ pass: FinalPass) throws {
         let sender = try openStreams()
-        guard isLazy else { return try markFinal() }
+        guard isLazy else {
+            final.withLock { $0 = Final(spaces: [], staysBehind: false) }
+            return try markFinal()
+        }
         let found = try tracker.finalRound()
         sender.forget(found.gone)
         switch pass {
@@ -110,7 +118,7 @@ final class SourceMemory: @unchecked Sendable {
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
         }
-        final.withLock { $0 = (spaces, pass == .listOnly) }
+        final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
         try markFinal()
     }
 
@@ -122,24 +130,40 @@ final class SourceMemory: @unchecked Sendable {
         return pagesStayBehind ? .hybrid : .preCopy
     }
 
-    func shippedSpaces() -> [Shipped.Space] { final.withLock { $0.spaces } }
-    var pagesStayBehind: Bool { final.withLock { $0.staysBehind } }
+    /// Which process each space belongs to. The images may be there before the final pass has found out: waits for it.
+    func shippedSpaces() throws -> [Shipped.Space] {
+        guard let found = final.wait(until: .now + Self.landingLimit, { $0 }) else {
+            throw TransferProblem("the last pass over memory did not end")
+        }
+        return found.spaces
+    }
+    var pagesStayBehind: Bool { final.withLock { $0?.staysBehind ?? false } }
 
     /// Hybrid: what came of these pages before is void. The final round keeps them for `serveMissing`.
     private func announceStale(_ found: Round) throws {
         for part in found.spaces { for run in part.dirty { try streams[0].stale(space: part.space, run: run) } }
-        let urgent = Mailbox<PageRequest>()
-        behind.withLock { $0 = Behind(work: work(found), urgent: urgent) }
-        link.onWanted { urgent.post($0) }
+        let work = work(found)
+        // What was sent is void there, so a page with the same content as before must go again.
+        sender?.forget(work.map(\.space))
+        behind.withLock { $0 = Behind(work: work) }
+        try serveUrgent(work)
     }
 
-    /// Sends the pages that stayed behind: those that a thread waits for on a stream of their own at once, all others in order
-    /// beside them. The container stands frozen here, so both read the same.
+    /// Sends the pages that stayed behind, in order. The container stands frozen here: what is read now is what was then.
     func serveMissing() throws {
-        guard let (work, urgent) = behind.withLock({ behind in
-            defer { behind?.isServed = true }
-            return behind?.isServed == false ? (behind!.work, behind!.urgent) : nil
-        }) else { return }
+        let work = behind.withLock { behind -> [PageSender.Work]? in
+            guard let found = behind, !found.isServed else { return nil }
+            behind?.isServed = true
+            return found.work
+        }
+        if let work { try openStreams().send(work) }
+    }
+
+    /// Pages that a thread waits for go at once, on the stream that has nothing else to do. From the freeze on: CRIU itself
+    /// touches some while it restores.
+    private func serveUrgent(_ work: [PageSender.Work]) throws {
+        let urgent = Mailbox<PageRequest>()
+        link.onWanted { urgent.post($0) }
         let memories = Dictionary(work.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
         _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [self] in
             while let request = urgent.next() {
@@ -147,7 +171,6 @@ final class SourceMemory: @unchecked Sendable {
                 do { try sendNow(request, memory) } catch { return } // the link's loss is told by its own event
             }
         }
-        try openStreams().send(work)
     }
 
     private func sendNow(_ request: PageRequest, _ memory: RemoteMemory) throws {
