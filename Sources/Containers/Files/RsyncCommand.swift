@@ -8,7 +8,7 @@ import Host
 /// agree with the client's: change them together (`rsync -e` with a script that prints its arguments shows them).
 enum RsyncCommand {
     enum Kind: Sendable {
-        /// Whole folders, with deletions.
+        /// Whole folders, with deletions. Every name that rsync speaks of is printed, unchanged ones too (`-ii`).
         case full
         /// Only listed paths, read from standard input; listed paths that don't exist are deleted.
         case listed
@@ -33,7 +33,7 @@ enum RsyncCommand {
     static func client(_ kind: Kind, folders: [String]) -> [String] {
         switch kind {
         case .full:
-            common + ["--delete-during", "-e", shell] + protections(folders) + folders.indices.map(String.init) + ["peer:/tree/"]
+            common + ["--delete-during", "-8", "-ii", "--out-format=%i %n", "-e", shell] + protections(folders) + folders.indices.map(String.init) + ["peer:/tree/"]
         case .listed:
             // --ignore-times: what is listed has changed, even if size and time were set back.
             common + ["--ignore-times", "--files-from=-", "--from0", "--delete-missing-args", "-e", shell, "/tree/", "peer:/tree/"]
@@ -55,7 +55,7 @@ enum RsyncCommand {
     static func server(_ kind: Kind) -> [String] {
         switch kind {
         case .full:
-            ["--server", "-lHogDtpAXrSe.iLsfxCIvu", "--delete-during", "--force", "-@-1", "--numeric-ids", "--info=STATS1", ".", "/tree/"]
+            ["--server", "-lHogDtpAXrSe.iLsfxCIvu", "--log-format=%i%I", "--delete-during", "--force", "-@-1", "--numeric-ids", "--info=STATS1", ".", "/tree/"]
         case .listed:
             ["--server", "-lHogDtpAXIRSe.LsfxCIvu", "--force", "--delete-missing-args", "-@-1", "--numeric-ids", "--info=STATS1", ".", "/tree/"]
         }

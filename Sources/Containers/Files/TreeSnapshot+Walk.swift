@@ -79,9 +79,9 @@ private struct TreeWalk {
     private mutating func list(_ folder: Int, _ descriptor: Int32, _ path: String) throws(SystemError) {
         let first = entries.count
         while true {
-            let filled = try kernelResult("getdents64", path, buffer.withUnsafeMutableBytes {
-                linux_getdents(descriptor, $0.baseAddress, $0.count)
-            })
+            let result = buffer.withUnsafeMutableBytes { linux_getdents(descriptor, $0.baseAddress, $0.count) }
+            // ENOENT: the open folder was removed.
+            let filled = result == -Int(ENOENT) ? 0 : try kernelResult("getdents64", path, result)
             if filled == 0 { break }
             var at = 0
             while at < filled {
