@@ -43,7 +43,7 @@ public enum Migrator {
         _ interrupts: Interrupts
     ) throws -> (Ending, MigrationResult) {
         var request = request
-        if !request.options.isLazy { request.options.method = .stopCopy } // all memory is in the dump
+        if !request.options.isLazy { request.options.method = .stopCopy }  // all memory is in the dump
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
         let link = SourceLink(

@@ -33,7 +33,9 @@ func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: Stri
     try shadow.feed(last, tracker)
     let report = try shadow.compare(try tracker.livePages(), tracker, scope)
     let passed = report.problems.isEmpty && report.pages > 0
-    print("\(passed ? "PASS" : "FAIL") \(kind.rawValue) \(mode): \(rounds) rounds, \(shadow.pagesRead) pages read, final \(last.pageCount.rawValue), live \(report.pages) \(report.problems)")
+    print(
+        "\(passed ? "PASS" : "FAIL") \(kind.rawValue) \(mode): \(rounds) rounds, \(shadow.pagesRead) pages read, final \(last.pageCount.rawValue), live \(report.pages) \(report.problems)"
+    )
     fflush(nil)
     return passed
 }

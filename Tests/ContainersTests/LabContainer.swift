@@ -43,7 +43,9 @@ final class LabContainer {
 
     private func cleanUp() {
         try? runtime.delete(id, force: true)
-        _ = try? shell("rm -rf --one-file-system \(bundle) \(log); ip netns del \(id) 2>/dev/null; rmdir /sys/fs/cgroup/\(id) 2>/dev/null; true")
+        _ = try? shell(
+            "rm -rf --one-file-system \(bundle) \(log); ip netns del \(id) 2>/dev/null; rmdir /sys/fs/cgroup/\(id) 2>/dev/null; true"
+        )
     }
 
     /// Makes a bundle of the host's programs; its network is its own and empty.
@@ -83,5 +85,6 @@ final class LabContainer {
 
     /// Sleeps again and again: CRIU ends a running nanosleep(2) with EINTR, on both sides.
     static let idleProgram = "busybox tail -f /dev/null"
-    static let redisProgram = "redis-server --port 0 --unixsocket /tmp/redis.sock --save --appendonly no --enable-debug-command yes --dir /tmp"
+    static let redisProgram =
+        "redis-server --port 0 --unixsocket /tmp/redis.sock --save --appendonly no --enable-debug-command yes --dir /tmp"
 }

@@ -57,7 +57,9 @@ public struct BundleKeeper: Sendable {
                 let text = String(cString: real)
                 return (text == "/" ? "" : text) + tail
             }
-            guard errno == ENOENT, let slash = head.lastIndex(of: "/"), slash != head.startIndex else { return errno == ENOENT ? head + tail : nil }
+            guard errno == ENOENT, let slash = head.lastIndex(of: "/"), slash != head.startIndex else {
+                return errno == ENOENT ? head + tail : nil
+            }
             tail = String(head[slash...]) + tail
             head = String(head[..<slash])
         }
@@ -93,7 +95,9 @@ public struct BundleKeeper: Sendable {
         for folder in made.folders.reversed() {
             if folder.path == made.filled {
                 if (try? TreeRemoval.remove(folder.path, identity: folder.identity)) != true { stayed.append(folder.path) }
-            } else if rmdir(folder.path) != 0, errno != ENOENT { stayed.append(folder.path) }
+            } else if rmdir(folder.path) != 0, errno != ENOENT {
+                stayed.append(folder.path)
+            }
         }
         return stayed
     }
@@ -102,7 +106,8 @@ public struct BundleKeeper: Sendable {
     public func record(_ path: String, container: String) throws(SystemError) {
         let real = realPath(path) ?? path
         if !FileIO.exists(records) { _ = try BundleKeeper.makeAll(records) }
-        guard let bytes = try? JSONEncoder().encode(Record(path: real, container: container)) else { return } // two strings: always encodable
+        // two strings: always encodable
+        guard let bytes = try? JSONEncoder().encode(Record(path: real, container: container)) else { return }
         try FileIO.writeAtomically(Array(bytes), to: file(real))
     }
 

@@ -74,7 +74,7 @@ public struct FileSource: ~Copyable {
         round.entries = taken.reduce(0) { $0 + $1.count }
         do { round.traffic = try run.finish(vanishedIsFine: true, until: deadline) } catch {
             guard case .rsync(let status, let output) = error else { throw error }
-            round.incomplete = "\(status): \(output)" // there is no snapshot yet: the next round compares everything again
+            round.incomplete = "\(status): \(output)"  // there is no snapshot yet: the next round compares everything again
             return round
         }
         let found: [[[UInt8]]]
@@ -220,7 +220,10 @@ public enum FileDestination {
     /// - Parameters:
     ///   - folders: existing folders, in the order of the source's.
     ///   - tunnel: from the peer; taken over.
-    public static func receive(_ part: Part, into folders: [String], over tunnel: consuming OwnedDescriptor) throws(SystemError) -> RsyncRun {
-        try RsyncRun.start(server: part == .first ? .full : .listed, Confinement(folders: folders, access: .readWrite), tunnel: tunnel)
+    public static func receive(_ part: Part, into folders: [String], over tunnel: consuming OwnedDescriptor) throws(SystemError)
+        -> RsyncRun
+    {
+        try RsyncRun.start(
+            server: part == .first ? .full : .listed, Confinement(folders: folders, access: .readWrite), tunnel: tunnel)
     }
 }

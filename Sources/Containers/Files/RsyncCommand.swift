@@ -22,7 +22,9 @@ enum RsyncCommand {
     /// -a without its letters' surprises: links, owners, modes, times, devices, sockets; hard links (H), ACLs (A),
     /// extended attributes (X), holes (S). Times are compared by the nanosecond (`--modify-window=-1`): the default takes two
     /// changes within a second for none.
-    private static let common = ["-aHAXS", "--numeric-ids", "--force", "--modify-window=-1", "--no-human-readable", "--info=stats1"]
+    private static let common = [
+        "-aHAXS", "--numeric-ids", "--force", "--modify-window=-1", "--no-human-readable", "--info=stats1",
+    ]
 
     /// The remote shell: joins the pipes that rsync gives it to the tunnel, and ends when the peer closes it. (The other way
     /// round it would wait for rsync to close its pipe, and a failing rsync waits for its remote shell first.) The
@@ -33,10 +35,13 @@ enum RsyncCommand {
     static func client(_ kind: Kind, folders: [String]) -> [String] {
         switch kind {
         case .full:
-            common + ["--delete-during", "-8", "-ii", "--out-format=%i %n", "-e", shell] + protections(folders) + folders.indices.map(String.init) + ["peer:/tree/"]
+            common + ["--delete-during", "-8", "-ii", "--out-format=%i %n", "-e", shell] + protections(folders)
+                + folders.indices.map(String.init) + ["peer:/tree/"]
         case .listed:
             // --ignore-times: what is listed has changed, even if size and time were set back.
-            common + ["--ignore-times", "--files-from=-", "--from0", "--delete-missing-args", "-e", shell, "/tree/", "peer:/tree/"]
+            common + [
+                "--ignore-times", "--files-from=-", "--from0", "--delete-missing-args", "-e", shell, "/tree/", "peer:/tree/",
+            ]
         }
     }
 
@@ -46,7 +51,9 @@ enum RsyncCommand {
         folders.indices.flatMap { outer in
             folders.indices.compactMap { inner in
                 guard inner != outer, folders[inner].hasPrefix(folders[outer] + "/") else { return nil }
-                let escaped = folders[inner].dropFirst(folders[outer].count).map { "*?[]\\".contains($0) ? "\\\($0)" : String($0) }
+                let escaped = folders[inner].dropFirst(folders[outer].count).map {
+                    "*?[]\\".contains($0) ? "\\\($0)" : String($0)
+                }
                 return "--exclude=/\(outer)\(escaped.joined())/*"
             }
         }
@@ -55,9 +62,15 @@ enum RsyncCommand {
     static func server(_ kind: Kind) -> [String] {
         switch kind {
         case .full:
-            ["--server", "-lHogDtpAXrSe.iLsfxCIvu", "--log-format=%i%I", "--delete-during", "--force", "-@-1", "--numeric-ids", "--info=STATS1", ".", "/tree/"]
+            [
+                "--server", "-lHogDtpAXrSe.iLsfxCIvu", "--log-format=%i%I", "--delete-during", "--force", "-@-1", "--numeric-ids",
+                "--info=STATS1", ".", "/tree/",
+            ]
         case .listed:
-            ["--server", "-lHogDtpAXIRSe.LsfxCIvu", "--force", "--delete-missing-args", "-@-1", "--numeric-ids", "--info=STATS1", ".", "/tree/"]
+            [
+                "--server", "-lHogDtpAXIRSe.LsfxCIvu", "--force", "--delete-missing-args", "-@-1", "--numeric-ids",
+                "--info=STATS1", ".", "/tree/",
+            ]
         }
     }
 }

@@ -15,8 +15,9 @@ public final class RsyncRun: Sendable {
     static func start(
         client kind: RsyncCommand.Kind, _ confinement: Confinement, tunnel: borrowing OwnedDescriptor, list: Int32? = nil
     ) throws(SystemError) -> RsyncRun {
-        try start(confinement, RsyncCommand.client(kind, folders: confinement.folders),
-                  [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
+        try start(
+            confinement, RsyncCommand.client(kind, folders: confinement.folders),
+            [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
     }
 
     static func start(
@@ -28,7 +29,7 @@ public final class RsyncRun: Sendable {
     private static func start(
         _ confinement: Confinement, _ arguments: [String], _ descriptors: [Int32: Int32], outputs: [Int32]
     ) throws(SystemError) -> RsyncRun {
-        let temporaryFile: Int32 = 0o20200000 // O_TMPFILE, Linux 3.11
+        let temporaryFile: Int32 = 0o20200000  // O_TMPFILE, Linux 3.11
         let output = try OwnedDescriptor(opening: "/tmp", flags: temporaryFile | O_RDWR | O_APPEND, mode: 0o600)
         var spawn = Spawn(RsyncCommand.program, arguments)
         spawn.workingDirectory = "/tree"
@@ -99,7 +100,8 @@ public final class RsyncRun: Sendable {
         let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
         let vanished = Array("file has vanished: \"/tree/".utf8)
         if line.starts(with: vanished), line.last == UInt8(ascii: "\"") {
-            return Self.name((Array(">f.......... ".utf8.prefix(11)) + [UInt8(ascii: " ")] + line.dropFirst(vanished.count).dropLast())[...])
+            return Self.name(
+                (Array(">f.......... ".utf8.prefix(11)) + [UInt8(ascii: " ")] + line.dropFirst(vanished.count).dropLast())[...])
         }
         guard line.count > 12, line[line.startIndex + 11] == UInt8(ascii: " "), line.first != UInt8(ascii: "*"),
             digits.contains(line[line.startIndex + 12])
@@ -107,7 +109,9 @@ public final class RsyncRun: Sendable {
         let text = Array(line.dropFirst(12))
         var name: [UInt8] = [], at = 0
         while at < text.count {
-            if at + 4 < text.count, text[at] == UInt8(ascii: "\\"), text[at + 1] == UInt8(ascii: "#"), text[at + 2...at + 4].allSatisfy(digits.contains) {
+            if at + 4 < text.count, text[at] == UInt8(ascii: "\\"), text[at + 1] == UInt8(ascii: "#"),
+                text[at + 2...at + 4].allSatisfy(digits.contains)
+            {
                 name.append(text[at + 2...at + 4].reduce(0) { $0 &* 8 &+ ($1 - 0x30) })
                 at += 5
             } else {

@@ -40,15 +40,20 @@ public enum TreeRemoval {
         for name in try names(folder, path) {
             let unlinked = name.withUnsafeBufferPointer { linux_unlinkat(folder, $0.baseAddress!, 0) }
             if unlinked == 0 || unlinked == -Int(ENOENT) { continue }
-            if unlinked == -Int(EBUSY) { // a file on which something is mounted
+            if unlinked == -Int(EBUSY) {  // a file on which something is mounted
                 all = false
                 continue
             }
-            guard unlinked == -Int(EISDIR) || unlinked == -Int(EPERM) else { throw SystemError(call: "unlink", subject: path, errno: Int32(-unlinked)) }
+            guard unlinked == -Int(EISDIR) || unlinked == -Int(EPERM) else {
+                throw SystemError(call: "unlink", subject: path, errno: Int32(-unlinked))
+            }
             let opened = name.withUnsafeBufferPointer { linux_open_beneath(folder, $0.baseAddress!, O_RDONLY | O_DIRECTORY) }
             let child = OwnedDescriptor(taking: Int32(try kernelResult("openat2", path, opened)))
             let emptied = try empty(child.raw, path, depth: depth + 1)
-            let removed = emptied ? name.withUnsafeBufferPointer { linux_unlinkat(folder, $0.baseAddress!, 0x200 /* AT_REMOVEDIR */) } : -Int(ENOTEMPTY)
+            let removed =
+                emptied
+                ? name.withUnsafeBufferPointer { linux_unlinkat(folder, $0.baseAddress!, 0x200 /* AT_REMOVEDIR */) }
+                : -Int(ENOTEMPTY)
             if removed != 0 && removed != -Int(ENOENT) { all = false }
         }
         return all
@@ -60,7 +65,8 @@ public enum TreeRemoval {
         let reader = OwnedDescriptor(taking: Int32(try kernelResult("openat", path, again)))
         var buffer = [UInt8](repeating: 0, count: 64 << 10), found: [[CChar]] = []
         while true {
-            let filled = try kernelResult("getdents64", path, buffer.withUnsafeMutableBytes { linux_getdents(reader.raw, $0.baseAddress, $0.count) })
+            let filled = try kernelResult(
+                "getdents64", path, buffer.withUnsafeMutableBytes { linux_getdents(reader.raw, $0.baseAddress, $0.count) })
             if filled == 0 { return found }
             var at = 0
             while at < filled {

@@ -17,7 +17,7 @@ extension TreeSnapshot {
     /// Those of the given relative paths that don't exist in this snapshot.
     func missing(_ paths: some Sequence<[UInt8]>) -> [[UInt8]] {
         let slash = UInt8(ascii: "/")
-        var known: [[UInt8]: [[UInt8]: Int]] = [:] // entries by name, of each folder that was asked for
+        var known: [[UInt8]: [[UInt8]: Int]] = [:]  // entries by name, of each folder that was asked for
         func children(_ folder: [UInt8]) -> [[UInt8]: Int] {
             if let found = known[folder] { return found }
             let entry = folder.isEmpty ? 0 : find(folder)
@@ -95,8 +95,9 @@ private struct Comparison {
             if olds.count == news.count, zip(olds, news).allSatisfy({ sameName($0, $1) }) {
                 for (x, y) in zip(olds, news) { comparePair(x, y, &pending) }
             } else {
-                merge(olds.sorted { old.name($0).lexicographicallyPrecedes(old.name($1)) },
-                      news.sorted { new.name($0).lexicographicallyPrecedes(new.name($1)) }, &pending)
+                merge(
+                    olds.sorted { old.name($0).lexicographicallyPrecedes(old.name($1)) },
+                    news.sorted { new.name($0).lexicographicallyPrecedes(new.name($1)) }, &pending)
             }
         }
     }

@@ -32,7 +32,8 @@ extension DestinationFacts {
             facts.idTaken = outline.containers.contains(question.id)
             for folder in question.folders {
                 let configuration = folder == question.bundle ? outline.configuration : nil
-                facts.places[folder] = BundlePlace.judge(keeper.sight(folder, configuration: configuration, users: outline.users), id: question.id)
+                facts.places[folder] = BundlePlace.judge(
+                    keeper.sight(folder, configuration: configuration, users: outline.users), id: question.id)
                 facts.freeSpace[folder] = freeSpace(folder)
             }
             facts.missingBindSources = question.bindSources.filter { !FileIO.exists($0) }
@@ -52,7 +53,8 @@ extension DestinationFacts {
         guard linux_free_space(at, &space) == 0, linux_file_state(AT_FDCWD, at, 0, &state) == 0 else { return nil }
         return FreeSpace(
             device: FileIdentity(state).device, bytes: ByteCount(Int(clamping: space.free_bytes)),
-            entries: space.free_inodes == .max || space.free_inodes == 0 ? nil : Int(clamping: space.free_inodes)) // 0: btrfs counts none
+            // 0: btrfs counts none
+            entries: space.free_inodes == .max || space.free_inodes == 0 ? nil : Int(clamping: space.free_inodes))
     }
 
     /// Addresses of this host's own interfaces.

@@ -74,7 +74,9 @@ extension HostFacts {
     private static func securityModules() -> Set<String> {
         if let text = try? FileIO.readLine("/sys/kernel/security/lsm") { return Set(text.split(separator: ",").map(String.init)) }
         var found = Set<String>()
-        if FileIO.exists("/sys/module/apparmor/parameters/enabled"), (try? FileIO.readLine("/sys/module/apparmor/parameters/enabled")) == "Y" {
+        if FileIO.exists("/sys/module/apparmor/parameters/enabled"),
+            (try? FileIO.readLine("/sys/module/apparmor/parameters/enabled")) == "Y"
+        {
             found.insert("apparmor")
         }
         if FileIO.exists("/sys/fs/selinux/enforce") { found.insert("selinux") }

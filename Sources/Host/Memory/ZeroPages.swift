@@ -31,14 +31,18 @@ public struct ZeroPages: Sendable {
         defer { munmap(base, size) }
         let aligned = UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: base) + UInt(hugeSize) - 1) & ~UInt(hugeSize - 1))!
         madvise(aligned, hugeSize, 14 /* MADV_HUGEPAGE */)
-        guard let single = mmap(nil, pageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), single != MAP_FAILED else { return nil }
+        guard let single = mmap(nil, pageSize, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), single != MAP_FAILED else {
+            return nil
+        }
         defer { munmap(single, pageSize) }
         madvise(single, pageSize, 15 /* MADV_NOHUGEPAGE */)
         // Reading makes the kernel map its zeros; an unused load would be optimized away.
         guard single.load(as: UInt8.self) == 0, aligned.load(as: UInt8.self) == 0 else { return nil }
         guard let small = entry(single), small >> 63 == 1, frame(small) != 0 else { return nil }
         let first = entry(aligned).map(frame), second = entry(aligned + pageSize).map(frame)
-        guard let first, let second, first != frame(small), second == first + 1 else { return ZeroPages(small: frame(small), huge: nil) }
+        guard let first, let second, first != frame(small), second == first + 1 else {
+            return ZeroPages(small: frame(small), huge: nil)
+        }
         return ZeroPages(small: frame(small), huge: first)
     }
 

@@ -13,7 +13,9 @@ enum Fault {
 
     private static let point: FailurePoint? = {
         if let text = getenv("MARTLET_FAULT") { return try? FailurePoint.parse(String(cString: text)) }
-        guard CommandLine.arguments.dropFirst().first == "internal-session", let text = try? FileIO.readLine(file) else { return nil }
+        guard CommandLine.arguments.dropFirst().first == "internal-session", let text = try? FileIO.readLine(file) else {
+            return nil
+        }
         unlink(file)
         return try? FailurePoint.parse(text)
     }()

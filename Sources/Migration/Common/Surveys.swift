@@ -24,7 +24,8 @@ struct SourceSurvey {
         return ContainerOutline(
             id: container.id, state: .running, initPID: container.state.pid, terminal: config.hasTerminal,
             bundle: container.bundle.path, rootfs: container.bundle.rootPath, binds: binds,
-            networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path)
+            networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path
+        )
     }
 }
 
@@ -65,7 +66,8 @@ struct DestinationSurvey {
                 && JournalFile.read(migration, .destination).first?.container == offer.container.id
         }.map {
             Finding(
-                .blocker, code: "migration-open", role: .destination, what: "migration \($0) of \(offer.container.id) is not settled",
+                .blocker, code: "migration-open", role: .destination,
+                what: "migration \($0) of \(offer.container.id) is not settled",
                 why: "it may still hold a copy", hint: "run `martlet recover` on both hosts")
         }
     }

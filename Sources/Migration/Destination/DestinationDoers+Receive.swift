@@ -15,7 +15,8 @@ extension DestinationDoers {
         var findings = try DestinationSurvey(facts: facts, offer: offer).findings()
         if offer.container.id != facts.container.id {
             findings.append(
-                Finding(.blocker, code: "malformed-offer", role: .destination, what: "read the offer",
+                Finding(
+                    .blocker, code: "malformed-offer", role: .destination, what: "read the offer",
                     why: "it names two containers, \(offer.container.id) and \(facts.container.id)"))
         }
         let folders = Attempt.Folders(volatile: Places.volatile(migration), durable: Places.durable(migration))
@@ -43,10 +44,13 @@ extension DestinationDoers {
             // The container may grow while it is copied; what is beyond a doubling does not converge anyway.
             capacity: ByteCount(offer.container.memory.rawValue * 2) + .gibibytes(1))
         let spaces = attempt.withLock { $0.spaces }
-        let server = !facts.lazy ? nil : try FaultServer(
-            store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
-            onMissing: { [weak self] space, run in self?.askForPages(space, run) },
-            events: { [weak self] in self?.heard($0) })
+        let server =
+            !facts.lazy
+            ? nil
+            : try FaultServer(
+                store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
+                onMissing: { [weak self] space, run in self?.askForPages(space, run) },
+                events: { [weak self] in self?.heard($0) })
         if let keeper = attempt.withLock({ $0.keeperLink }) { server?.attach(keeper) }
         let images = ImageReceiver(folder: folders.images)
         marks.withLock {

@@ -46,7 +46,8 @@ extension DestinationDoers {
         let missing = store.missingLive(space)
         guard missing.isEmpty else {
             let pages = missing.reduce(0) { $0 + $1.count }
-            throw TransferProblem("\(pages) live pages of space \(space.rawValue) did not come (first at 0x\(String(missing[0].start, radix: 16)))")
+            throw TransferProblem(
+                "\(pages) live pages of space \(space.rawValue) did not come (first at 0x\(String(missing[0].start, radix: 16)))")
         }
     }
 
@@ -96,10 +97,10 @@ extension DestinationDoers {
             }
         case .filled(let statistics):
             logLine("session \(migration): filled: \(statistics)")
-            attempt.withLock { $0.ending = true } // the keeper was released: its end is no loss
+            attempt.withLock { $0.ending = true }  // the keeper was released: its end is no loss
             mailbox.post(.filled)
         case .failed(let error): logLine("session \(migration): \(error)")
-        case .keeperLost: break // its process's end is watched
+        case .keeperLost: break  // its process's end is watched
         }
     }
 
@@ -127,7 +128,9 @@ extension DestinationDoers {
 
     func clean() throws {
         let attempt = self.attempt.withLock { $0 }
-        for folder in attempt.facts?.folders ?? [] { try BundleKeeper().record(folder, container: attempt.offer?.container.id ?? "") }
+        for folder in attempt.facts?.folders ?? [] {
+            try BundleKeeper().record(folder, container: attempt.offer?.container.id ?? "")
+        }
         attempt.shim?.remove()
         Places.remove(Places.volatile(migration))
         mailbox.post(.cleaned)

@@ -70,7 +70,10 @@ final class DestinationDoers: Sendable {
     /// Takes leave of the keeper: nothing is left to be kept.
     func dismissKeeper() {
         attempt.withLock { ($0.ending, $0.keeperLink) = (true, nil) }
-        let child = keeper.withLock { keeper in defer { keeper = nil }; return keeper }
+        let child = keeper.withLock { keeper in
+            defer { keeper = nil }
+            return keeper
+        }
         _ = try? child?.kill(SIGKILL)
         _ = try? child?.wait(until: .now + .seconds(5))
     }
@@ -99,7 +102,7 @@ final class DestinationDoers: Sendable {
         case .startFill: work("fill", .fill) { try self.startFill() }
         case .discard: work("discard", .discard) { try self.discard() }
         case .clean: work("clean", .clean) { try self.clean() }
-        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
         }
     }
 
@@ -129,7 +132,10 @@ final class DestinationDoers: Sendable {
             try file?.append(record)
             mailbox.post(.journalWritten(record.kind))
         } catch {
-            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the destination's journal")))
+            mailbox.post(
+                .failed(
+                    .journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the destination's journal")
+                ))
         }
     }
 

@@ -152,9 +152,13 @@ private final class Lane: @unchecked Sendable {
         var begin = 0
         var kind = PageKind.same
         for index in 0...run.count {
-            let next = index < run.count ? sent.note(space, run.start + UInt64(index * pageSize), bytes.baseAddress! + index * pageSize) : nil
+            let next =
+                index < run.count
+                ? sent.note(space, run.start + UInt64(index * pageSize), bytes.baseAddress! + index * pageSize) : nil
             if next == kind && index > 0 { continue }
-            if index > begin { try emit(kind, PageRun(start: run.start + UInt64(begin * pageSize), count: index - begin), bytes, begin, space) }
+            if index > begin {
+                try emit(kind, PageRun(start: run.start + UInt64(begin * pageSize), count: index - begin), bytes, begin, space)
+            }
             begin = index
             if let next { kind = next }
         }
@@ -168,7 +172,8 @@ private final class Lane: @unchecked Sendable {
             counters.zero.add(run.count, ordering: .relaxed)
         case .new:
             let start = index * pageSize
-            try stream.pages(space: space, address: run.start, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + run.byteCount)]))
+            try stream.pages(
+                space: space, address: run.start, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + run.byteCount)]))
         }
         counters.pages.add(run.count, ordering: .relaxed)
     }

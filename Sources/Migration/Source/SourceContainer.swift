@@ -49,11 +49,14 @@ struct SourceContainer: Sendable {
             let known = ((try? engine.list()) ?? []).map(\.id)
             throw Problem(
                 what: "find the container \(id)", why: "runc knows no container of that name in \(engine.root)",
-                hint: known.isEmpty ? "there is none at all; --runtime-root names another folder" : "there are: \(known.joined(separator: ", "))")
+                hint: known.isEmpty
+                    ? "there is none at all; --runtime-root names another folder" : "there are: \(known.joined(separator: ", "))")
         }
     }
 
-    private static func describe(_ id: String, _ state: RuntimeState, _ bundle: OCIBundle, _ cgroup: Cgroup) throws -> ContainerDescription {
+    private static func describe(_ id: String, _ state: RuntimeState, _ bundle: OCIBundle, _ cgroup: Cgroup) throws
+        -> ContainerDescription
+    {
         var processes: [ContainerDescription.Process] = []
         var memory = 0
         for pid in try cgroup.processes() {
@@ -105,7 +108,8 @@ struct SourceContainer: Sendable {
                 hint: "install Martlet with scripts/install")
         }
         try Places.make(Places.volatile(migration))
-        let shim = try CriuShim(creating: "\(Places.volatile(migration))/shim", library: library, tar: CriuShim.findLibrary("martlet-tar"))
+        let shim = try CriuShim(
+            creating: "\(Places.volatile(migration))/shim", library: library, tar: CriuShim.findLibrary("martlet-tar"))
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
@@ -114,7 +118,8 @@ struct SourceContainer: Sendable {
             hidesMemory: facts.lazy, processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
-            memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts, freezer: freezer,
+            memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
+            freezer: freezer,
             exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
     }
 

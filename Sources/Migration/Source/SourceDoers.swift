@@ -43,15 +43,27 @@ final class SourceDoers: Sendable {
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
-        case .syncFiles: step("files", .syncFiles) { _ = try $0.files.sync(); self.mailbox.post(.filesSynced) }
+        case .syncFiles:
+            step("files", .syncFiles) {
+                _ = try $0.files.sync()
+                self.mailbox.post(.filesSynced)
+            }
         case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
         case .startCriu:
             step("criu", .startCriu) {
                 try $0.dump.start()
                 self.mailbox.post(.criuHeld)
             }
-        case .cutNetwork: now(.cutNetwork) { try $0.network.cut(); self.mailbox.post(.networkCut) }
-        case .freeze: now(.freeze) { try $0.freezeSeizable(); self.mailbox.post(.frozen) }
+        case .cutNetwork:
+            now(.cutNetwork) {
+                try $0.network.cut()
+                self.mailbox.post(.networkCut)
+            }
+        case .freeze:
+            now(.freeze) {
+                try $0.freezeSeizable()
+                self.mailbox.post(.frozen)
+            }
         case .releaseCriu:
             step("criu", .dump) {
                 try $0.dump.release()
@@ -62,13 +74,17 @@ final class SourceDoers: Sendable {
                 try $0.memory.finalPass(pass)
                 self.mailbox.post(.finalPagesSent)
             }
-        case .refreeze: now(.refreeze) { try $0.freezer.requestFreeze(); self.mailbox.post(.refrozen) }
+        case .refreeze:
+            now(.refreeze) {
+                try $0.freezer.requestFreeze()
+                self.mailbox.post(.refrozen)
+            }
         case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
         case .serveMissing: step("serve", .serveMissing) { try $0.memory.serveMissing() }
         case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
         case .killSource: background("kill") { self.killSource() }
         case .clean(let keep): background("clean") { self.clean(keepContainer: keep) }
-        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
         }
     }
 
@@ -114,7 +130,9 @@ final class SourceDoers: Sendable {
             try file?.append(record)
             mailbox.post(.journalWritten(record.kind))
         } catch {
-            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the source's journal")))
+            mailbox.post(
+                .failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the source's journal"))
+            )
         }
     }
 
@@ -191,7 +209,7 @@ extension SourceDoers.Parts {
             try freezer.thaw()
             sleepThread(.milliseconds(2))
         }
-        try freezer.freeze() // CRIU will say what it can't seize
+        try freezer.freeze()  // CRIU will say what it can't seize
     }
 }
 

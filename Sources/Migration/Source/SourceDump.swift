@@ -78,14 +78,24 @@ final class SourceDump: Sendable {
 
     /// The dump is void: failure as the verdict lets the tasks go; a CRIU that does not listen is killed, which does too.
     func abandon() {
-        guard let criu = session.withLock({ session in defer { session = nil }; return session }) else { return }
+        guard
+            let criu = session.withLock({ session in
+                defer { session = nil }
+                return session
+            })
+        else { return }
         if (try? criu.answer(success: false)) == nil || (try? criu.waitForEnd(within: .seconds(10))) == .some(nil) { criu.kill() }
         shim.remove()
     }
 
     /// The tasks were killed: CRIU finds them gone and ends.
     func finish() {
-        guard let criu = session.withLock({ session in defer { session = nil }; return session }) else { return }
+        guard
+            let criu = session.withLock({ session in
+                defer { session = nil }
+                return session
+            })
+        else { return }
         criu.kill()
         shim.remove()
     }

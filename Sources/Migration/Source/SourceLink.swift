@@ -91,7 +91,10 @@ final class SourceLink: Sendable {
             }
         } catch {
             state.withLock { $0.control?.close("a message that can't be understood") }
-            mailbox.post(.peerLost(Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")))
+            mailbox.post(
+                .peerLost(
+                    Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")
+                ))
         }
     }
 
@@ -111,7 +114,9 @@ final class SourceLink: Sendable {
     }
 
     /// Opens a connection of the attempt.
-    func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError) -> Connection {
+    func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError)
+        -> Connection
+    {
         let connection = try Dialer.connect(
             host: address.host, port: address.port,
             preamble: Preamble(role: role, stream: UInt8(stream), migration: migration), credentials: credentials,

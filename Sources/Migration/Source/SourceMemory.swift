@@ -168,7 +168,7 @@ final class SourceMemory: @unchecked Sendable {
         _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [self] in
             while let request = urgent.next() {
                 guard let memory = memories[request.space], (1...512).contains(request.count) else { continue }
-                do { try sendNow(request, memory) } catch { return } // the link's loss is told by its own event
+                do { try sendNow(request, memory) } catch { return }  // the link's loss is told by its own event
             }
         }
     }

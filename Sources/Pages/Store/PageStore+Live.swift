@@ -67,7 +67,7 @@ extension PageStore {
 
     /// Gives a chunk's memory back, all its pages being in the processes that need them.
     func release(_ entry: ChunkEntry) {
-        entry.setReleased() // first the flag, then the hole: nobody takes a hole for content
+        entry.setReleased()  // first the flag, then the hole: nobody takes a hole for content
         guard let slot = entry.slot else { return }
         try? core.data.punch(slot)
     }

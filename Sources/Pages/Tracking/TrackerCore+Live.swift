@@ -40,7 +40,9 @@ extension TrackerCore {
                 let threads: [Int32]
                 do throws(SystemError) { threads = try ProcFS.threads(of: pid) } catch { throw .scan(pid: pid, error) }
                 for thread in threads {
-                    guard let call = try? ThreadSystemCall.of(thread: thread, in: pid), let pointer = call.stackPointer, pointer != 0 else { continue }
+                    guard let call = try? ThreadSystemCall.of(thread: thread, in: pid), let pointer = call.stackPointer,
+                        pointer != 0
+                    else { continue }
                     runs.append(PageRun(start: pointer & ~UInt64(pageSize - 1), count: 1))
                 }
             }

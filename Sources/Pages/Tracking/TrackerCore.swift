@@ -10,14 +10,17 @@ final class TrackerCore {
     let scan: SpaceScan
     let processes: @Sendable () throws(SystemError) -> [Int32]
 
-    var spaces: [TrackedSpace] = [] // by id
+    var spaces: [TrackedSpace] = []  // by id
     private var nextID: UInt32 = 1
     private var number = 0
     private var gone: [SpaceID] = []
     private var text = ReadBuffer(capacity: 64 << 10)
     private var longestStop = Duration.zero
 
-    init(kind: TrackerKind, scope: TrackerScope, kernel: KernelScan, processes: @escaping @Sendable () throws(SystemError) -> [Int32]) {
+    init(
+        kind: TrackerKind, scope: TrackerScope, kernel: KernelScan,
+        processes: @escaping @Sendable () throws(SystemError) -> [Int32]
+    ) {
         self.kind = kind
         self.scope = scope
         self.processes = processes
@@ -33,7 +36,8 @@ final class TrackerCore {
         try follow()
         let found = try scanAll(frozen: frozen)
         defer { number += 1 }
-        return Round(number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
+        return Round(
+            number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
     }
 
     // MARK: Who is there
@@ -68,9 +72,9 @@ final class TrackerCore {
         do throws(SystemError) { pids = try processes() } catch { throw .processes(error) }
         var present: [Int32: Process] = [:]
         for pid in pids {
-            guard let stat = try? ProcessStat.of(pid: pid) else { continue } // ended meanwhile
+            guard let stat = try? ProcessStat.of(pid: pid) else { continue }  // ended meanwhile
             var thread = pid
-            if stat.hasEnded { // the leader may have ended before its threads
+            if stat.hasEnded {  // the leader may have ended before its threads
                 guard let live = try? ProcFS.liveThread(of: pid) else { continue }
                 thread = live.thread
             }
@@ -96,13 +100,14 @@ final class TrackerCore {
     /// reported whole: costly, but right.
     private func add(_ process: Process) throws(TrackerError) {
         if let parent = spaces.first(where: { $0.pid == process.parent || $0.sharers.contains { $0.pid == process.parent } }),
-           shareMemory(parent.pid, process.pid) {
+            shareMemory(parent.pid, process.pid)
+        {
             parent.sharers.append(process.key)
             return
         }
         do throws(SystemError) {
             let space = try TrackedSpace(id: SpaceID(nextID), key: process.key, thread: process.thread)
-            guard try space.readMap(&text) else { return } // ended, or a kernel thread
+            guard try space.readMap(&text) else { return }  // ended, or a kernel thread
             nextID += 1
             spaces.append(space)
         } catch {
@@ -134,14 +139,16 @@ final class TrackerCore {
             do throws(InjectionError) {
                 let result = try Injection.userfaultfd(in: space.pid, within: .milliseconds(300))
                 longestStop = max(longestStop, result.stop)
-                do throws(SystemError) { try result.userfaultfd.negotiate(TrackerKind.features) } catch { throw .failed(pid: space.pid, error) }
+                do throws(SystemError) { try result.userfaultfd.negotiate(TrackerKind.features) } catch {
+                    throw .failed(pid: space.pid, error)
+                }
                 space.userfaultfd = result.userfaultfd
                 space.untracked = nil
                 space.covered = []
             } catch {
                 space.untracked = "\(error)"
                 switch error {
-                case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0 // won't change
+                case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0  // won't change
                 default: space.attempts -= 1
                 }
             }
@@ -167,7 +174,8 @@ final class TrackerCore {
         defer { space.isNew = false }
         return SpaceRound(
             space: space.id, pid: space.pid, memory: space.memory, dirty: reported, isNew: space.isNew,
-            untracked: kind == .writeProtect && space.userfaultfd == nil ? space.untracked ?? "frozen before it could be attached" : nil,
+            untracked: kind == .writeProtect && space.userfaultfd == nil
+                ? space.untracked ?? "frozen before it could be attached" : nil,
             untrackedAreas: space.untrackedAreas, hazards: space.hazards)
     }
 
@@ -204,7 +212,7 @@ final class TrackerCore {
 
     private func scanHashes(_ space: TrackedSpace, _ runs: inout [PageRun]) throws(SystemError) {
         let all = try listed(space)
-        let size = 1 << 20 // stays in the second-level cache between reading and hashing
+        let size = 1 << 20  // stays in the second-level cache between reading and hashing
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: pageSize)
         defer { buffer.deallocate() }
         var batches = RunBatches(all, maximumBytes: size), batch: [PageRun] = [], vanished: [PageRun] = []

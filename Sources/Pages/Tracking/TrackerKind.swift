@@ -40,7 +40,9 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     public static func best() -> TrackerKind { probeAll().first(where: \.isAvailable)?.kind ?? .contentHash }
 
     /// What the tracker demands of a userfaultfd.
-    static let features: Userfaultfd.Features = [.writeProtectFlag, .writeProtectShared, .writeProtectUnpopulated, .writeProtectAsync]
+    static let features: Userfaultfd.Features = [
+        .writeProtectFlag, .writeProtectShared, .writeProtectUnpopulated, .writeProtectAsync,
+    ]
 
     private static func softDirtyObstacle() -> String? {
         if !SoftDirty.isAvailable() { return "the kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY is not set)" }
@@ -52,7 +54,8 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     private static func writeProtectObstacle() -> String? {
         do throws(SystemError) {
             let own = try Userfaultfd(features: features)
-            return try KernelScan.probe().hasScan ? withExtendedLifetime(own) { nil } : "the kernel lacks PAGEMAP_SCAN (Linux 6.7)"
+            return try KernelScan.probe().hasScan
+                ? withExtendedLifetime(own) { nil } : "the kernel lacks PAGEMAP_SCAN (Linux 6.7)"
         } catch {
             switch error.errno {
             case EINVAL: return "the kernel lacks userfaultfd with asynchronous write protection (Linux 6.7): \(error)"

@@ -7,28 +7,33 @@ import Testing
 @Suite("Where a bundle may go")
 struct BundlePlaceTests {
     @Test(arguments: [
-        ("/srv/web", true), ("/var/lib/containers/web", true), ("/run/bundles/a", true), ("/data/a/b", true), ("/home/me/bundle", true), ("/bundle", true),
-        ("/", false), ("", false), ("relative/path", false), ("/srv/../etc", false), ("/srv/./x", false), ("/srv//x", false), ("/srv/x/", false),
-        ("/etc", false), ("/etc/cron.d/x", false), ("/usr/bin", false), ("/var", false), ("/var/lib", false), ("/home", false), ("/root", false),
-        ("/proc/1/root/x", false), ("/sys/x", false), ("/dev/shm/x", false), ("/run/systemd/x", false), ("/run/runc/x", false), ("/var/lib/martlet/bundles/x", false),
+        ("/srv/web", true), ("/var/lib/containers/web", true), ("/run/bundles/a", true), ("/data/a/b", true),
+        ("/home/me/bundle", true), ("/bundle", true),
+        ("/", false), ("", false), ("relative/path", false), ("/srv/../etc", false), ("/srv/./x", false), ("/srv//x", false),
+        ("/srv/x/", false),
+        ("/etc", false), ("/etc/cron.d/x", false), ("/usr/bin", false), ("/var", false), ("/var/lib", false), ("/home", false),
+        ("/root", false),
+        ("/proc/1/root/x", false), ("/sys/x", false), ("/dev/shm/x", false), ("/run/systemd/x", false), ("/run/runc/x", false),
+        ("/var/lib/martlet/bundles/x", false),
         ("/srv/zero\0byte", false),
     ])
     func `a path is acceptable or not`(_ path: String, _ expected: Bool) { #expect(BundlePlace.isAcceptable(path) == expected) }
 
-    @Test(arguments: [
-        (.init(kind: .absent), .create),
-        (.init(kind: .emptyFolder), .create),
-        (.init(kind: .folder, recorded: "web"), .reuse),
-        (.init(kind: .folder, recorded: "other"), .refuse(.recordedFor("other"))),
-        (.init(kind: .folder, recorded: "other", sameConfiguration: true), .refuse(.recordedFor("other"))),
-        (.init(kind: .folder, sameConfiguration: true), .reuseUnrecorded),
-        (.init(kind: .folder, sameConfiguration: false), .refuse(.foreign)),
-        (.init(kind: .folder), .refuse(.foreign)),
-        (.init(kind: .folder, recorded: "web", usedBy: "db"), .refuse(.usedBy("db"))),
-        (.init(kind: .folder, sameConfiguration: true, usedBy: "db"), .refuse(.usedBy("db"))),
-        (.init(kind: .other), .refuse(.notAFolder)),
-        (.init(kind: .absent, forbidden: true), .refuse(.forbiddenPath)),
-    ] as [(BundlePlace.Sight, BundlePlace.Judgement)])
+    @Test(
+        arguments: [
+            (.init(kind: .absent), .create),
+            (.init(kind: .emptyFolder), .create),
+            (.init(kind: .folder, recorded: "web"), .reuse),
+            (.init(kind: .folder, recorded: "other"), .refuse(.recordedFor("other"))),
+            (.init(kind: .folder, recorded: "other", sameConfiguration: true), .refuse(.recordedFor("other"))),
+            (.init(kind: .folder, sameConfiguration: true), .reuseUnrecorded),
+            (.init(kind: .folder, sameConfiguration: false), .refuse(.foreign)),
+            (.init(kind: .folder), .refuse(.foreign)),
+            (.init(kind: .folder, recorded: "web", usedBy: "db"), .refuse(.usedBy("db"))),
+            (.init(kind: .folder, sameConfiguration: true, usedBy: "db"), .refuse(.usedBy("db"))),
+            (.init(kind: .other), .refuse(.notAFolder)),
+            (.init(kind: .absent, forbidden: true), .refuse(.forbiddenPath)),
+        ] as [(BundlePlace.Sight, BundlePlace.Judgement)])
     func `what stands there decides`(_ sight: BundlePlace.Sight, _ expected: BundlePlace.Judgement) {
         #expect(BundlePlace.judge(sight, id: "web") == expected)
     }
@@ -43,7 +48,9 @@ struct BundleKeeperTests {
         try space.make("old")
         let keeper = keeper(space), made = try keeper.make(space.at("old/new/bundle"))
         #expect(made.filled == space.at("old/new/bundle") && made.folders.count == 2)
-        try space.shell("cd old/new/bundle; mkdir -p a/b; echo x > a/b/f; ln -s / root; mkfifo p; chattr +i a/b/f 2>/dev/null && chattr -i a/b/f; true")
+        try space.shell(
+            "cd old/new/bundle; mkdir -p a/b; echo x > a/b/f; ln -s / root; mkfifo p; chattr +i a/b/f 2>/dev/null && chattr -i a/b/f; true"
+        )
         #expect(keeper.undo(made).isEmpty)
         #expect(try space.shell("find . | sort") == ".\n./old\n")
         #expect(keeper.undo(made).isEmpty)
@@ -62,7 +69,9 @@ struct BundleKeeperTests {
         let space = try Workspace("mounted")
         try space.shell("mkdir precious; echo data > precious/file; echo f > single")
         let keeper = keeper(space), made = try keeper.make(space.at("bundle"))
-        try space.shell("mkdir -p bundle/root/in; echo x > bundle/root/plain; touch bundle/one; mount --bind precious bundle/root/in; mount --bind single bundle/one")
+        try space.shell(
+            "mkdir -p bundle/root/in; echo x > bundle/root/plain; touch bundle/one; mount --bind precious bundle/root/in; mount --bind single bundle/one"
+        )
         defer { _ = try? Spawn.run("umount", [space.at("bundle/root/in"), space.at("bundle/one")]) }
         #expect(keeper.undo(made) == [space.at("bundle")])
         #expect(try space.read("precious/file") == "data\n" && space.read("single") == "f\n")
@@ -85,13 +94,18 @@ struct BundleKeeperTests {
         let keeper = keeper(space)
         try space.shell("mkdir -p 'real/odd name ü'; echo c > 'real/odd name ü/config.json'; ln -s real link")
         let path = space.at("real/odd name ü")
-        #expect(BundlePlace.judge(keeper.sight(path, configuration: Array("other".utf8), users: [:]), id: "web") == .refuse(.foreign))
+        #expect(
+            BundlePlace.judge(keeper.sight(path, configuration: Array("other".utf8), users: [:]), id: "web") == .refuse(.foreign))
         try keeper.record(path, container: "web")
         #expect(BundlePlace.judge(keeper.sight(space.at("link/odd name ü"), configuration: nil, users: [:]), id: "web") == .reuse)
-        #expect(BundlePlace.judge(keeper.sight(path, configuration: nil, users: [path: "db"]), id: "web") == .refuse(.usedBy("db")))
-        #expect(BundlePlace.judge(keeper.sight(path, configuration: nil, users: [path + "/rootfs": "db"]), id: "web") == .refuse(.usedBy("db")))
+        #expect(
+            BundlePlace.judge(keeper.sight(path, configuration: nil, users: [path: "db"]), id: "web") == .refuse(.usedBy("db")))
+        #expect(
+            BundlePlace.judge(keeper.sight(path, configuration: nil, users: [path + "/rootfs": "db"]), id: "web")
+                == .refuse(.usedBy("db")))
         keeper.forget(path)
-        #expect(BundlePlace.judge(keeper.sight(path, configuration: Array("c\n".utf8), users: [:]), id: "web") == .reuseUnrecorded)
+        #expect(
+            BundlePlace.judge(keeper.sight(path, configuration: Array("c\n".utf8), users: [:]), id: "web") == .reuseUnrecorded)
     }
 
     @Test func `a link into the system is forbidden`() throws {

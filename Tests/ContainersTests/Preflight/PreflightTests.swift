@@ -24,9 +24,12 @@ extension ContainerFacts {
             memory: .mebibytes(200), guests: [], nestedGroups: 0,
             network: NetworkDescription(
                 kind: .named, path: "/run/netns/web",
-                interfaces: [.init(name: "eth0", index: 4, mac: "02:00:00:00:00:05", mtu: 1500, kind: "veth",
-                                   addresses: [.init(text: "10.77.1.5", prefix: 24), .init(text: "fe80::5", prefix: 64, scope: "link")],
-                                   hostName: "vweb", bridge: "br0")]),
+                interfaces: [
+                    .init(
+                        name: "eth0", index: 4, mac: "02:00:00:00:00:05", mtu: 1500, kind: "veth",
+                        addresses: [.init(text: "10.77.1.5", prefix: 24), .init(text: "fe80::5", prefix: 64, scope: "link")],
+                        hostName: "vweb", bridge: "br0")
+                ]),
             sharesProcessIDs: false)
     }
 }
@@ -51,10 +54,12 @@ struct PreflightTests {
             freeSpace: ["/srv/web": .init(device: 1, bytes: .gibibytes(10), entries: 100_000)], availableMemory: .gibibytes(1)),
         wishes: PreflightWishes())
 
-    private static func process(_ change: @escaping @Sendable (inout ProcessFacts) -> Void) -> @Sendable (inout Preflight) -> Void {
+    private static func process(_ change: @escaping @Sendable (inout ProcessFacts) -> Void) -> @Sendable (inout Preflight) -> Void
+    {
         { change(&$0.container.processes[0]) }
     }
-    private static let connection = SocketFacts.Connection(local: .init(.tcp, "10.77.1.5", 80), peer: .init(.tcp, "10.77.1.9", 50000))
+    private static let connection = SocketFacts.Connection(
+        local: .init(.tcp, "10.77.1.5", 80), peer: .init(.tcp, "10.77.1.9", 50000))
 
     @Test func `nothing is found where nothing is wrong`() { #expect(Self.sample.findings().isEmpty) }
 
@@ -65,14 +70,26 @@ struct PreflightTests {
         Rule("criu-missing", words: ["alpha"]) { $0.source.criu = nil },
         Rule("program-missing", words: ["rsync", "beta"]) { $0.destination.host.programs.remove(.rsync) },
         Rule("program-missing", words: ["ip"]) { $0.source.programs.remove(.ip) },
-        Rule { $0.source.programs.remove(.ip); $0.container.network = .unnamed },
+        Rule {
+            $0.source.programs.remove(.ip)
+            $0.container.network = .unnamed
+        },
         Rule("feature-missing", words: ["asyncWriteProtect", "stop-copy"]) { $0.source.features.remove(.asyncWriteProtect) },
         Rule("feature-missing", words: ["pagemapScan"]) { $0.source.features.remove(.pagemapScan) },
-        Rule { $0.source.features.remove(.pagemapScan); $0.wishes.tracked = false },
+        Rule {
+            $0.source.features.remove(.pagemapScan)
+            $0.wishes.tracked = false
+        },
         Rule("feature-missing", words: ["userfaultfd", "beta"]) { $0.destination.host.features.remove(.userfaultfd) },
-        Rule { $0.destination.host.features.remove(.userfaultfd); $0.wishes.lazy = false },
+        Rule {
+            $0.destination.host.features.remove(.userfaultfd)
+            $0.wishes.lazy = false
+        },
         Rule("feature-missing") { $0.destination.host.features.remove(.cgroup2) },
-        Rule("architecture-differs", words: ["aarch64"]) { $0.destination.host.architecture = "aarch64"; $0.destination.host.processorFlags = [] },
+        Rule("architecture-differs", words: ["aarch64"]) {
+            $0.destination.host.architecture = "aarch64"
+            $0.destination.host.processorFlags = []
+        },
         Rule("cpu-flags-missing", words: ["avx2", "SIGILL"]) { $0.destination.host.processorFlags.remove("avx2") },
         Rule { $0.destination.host.processorFlags.subtract(["hypervisor", "smep"]) },
         Rule { $0.destination.host.processorFlags.insert("avx512f") },
@@ -90,18 +107,34 @@ struct PreflightTests {
         Rule("traced", words: ["4711"], process { $0.tracer = 4711 }),
         Rule("hugetlb", words: ["64 MiB"], process { $0.hugePages = .mebibytes(64) }),
         Rule("io-uring", words: ["2 rings", "seccomp"], process { $0.anonymousInodes = ["io_uring": 2] }),
-        Rule(words: [], process { $0.anonymousInodes = ["eventfd": 3, "eventpoll": 1, "timerfd": 1, "signalfd": 1, "inotify": 1, "pidfd": 1] }),
-        Rule("descriptor-unsupported", words: ["perf_event", "userfaultfd"], process { $0.anonymousInodes = ["perf_event": 1, "userfaultfd": 1] }),
+        Rule(
+            words: [],
+            process {
+                $0.anonymousInodes = ["eventfd": 3, "eventpoll": 1, "timerfd": 1, "signalfd": 1, "inotify": 1, "pidfd": 1]
+            }),
+        Rule(
+            "descriptor-unsupported", words: ["perf_event", "userfaultfd"],
+            process { $0.anonymousInodes = ["perf_event": 1, "userfaultfd": 1] }),
         Rule("fanotify", words: [], process { $0.anonymousInodes = ["fanotify": 1] }),
         Rule("device-open", words: ["/dev/kvm"], process { $0.devices = ["/dev/kvm", "/dev/null", "/dev/urandom"] }),
         Rule("socket-unsupported", words: ["SCTP", "AF_VSOCK"], process { $0.otherSockets = ["SCTP", "AF_VSOCK", "SCTP"] }),
         Rule("socket-unsupported", words: ["MPTCP", "GODEBUG"], process { $0.otherSockets = ["MPTCP"] }),
         Rule("packet-socket", words: [], process { $0.otherSockets = ["PACKET"] }),
-        Rule("ghost-file-too-large", words: ["/tmp/big", "5 MiB", "1 MiB"], process { $0.deletedFiles = [.init(path: "/tmp/big", size: .mebibytes(5)), .init(path: "/tmp/small", size: ByteCount(10))] }),
-        Rule { $0.container.processes[0].deletedFiles = [.init(path: "/tmp/big", size: .mebibytes(5))]; $0.wishes.ghostLimit = .mebibytes(8) },
+        Rule(
+            "ghost-file-too-large", words: ["/tmp/big", "5 MiB", "1 MiB"],
+            process {
+                $0.deletedFiles = [.init(path: "/tmp/big", size: .mebibytes(5)), .init(path: "/tmp/small", size: ByteCount(10))]
+            }),
+        Rule {
+            $0.container.processes[0].deletedFiles = [.init(path: "/tmp/big", size: .mebibytes(5))]
+            $0.wishes.ghostLimit = .mebibytes(8)
+        },
         Rule("lsm-label", words: ["docker-default", "apparmor"], process { $0.label = "docker-default (enforce)" }),
         Rule("lsm-label", words: ["selinux"], process { $0.label = "system_u:system_r:container_t:s0" }),
-        Rule { $0.container.processes[0].label = "docker-default (enforce)"; $0.destination.host.securityModules = ["apparmor"] },
+        Rule {
+            $0.container.processes[0].label = "docker-default (enforce)"
+            $0.destination.host.securityModules = ["apparmor"]
+        },
     ]
     private static let places: [Rule] = [
         Rule("bundle-taken", words: ["/srv/web", "mv /srv/web"]) { $0.destination.places["/srv/web"] = .refuse(.foreign) },
@@ -109,23 +142,50 @@ struct PreflightTests {
         Rule("bundle-taken", words: ["system folder"]) { $0.destination.places["/srv/web"] = .refuse(.forbiddenPath) },
         Rule("bundle-reused") { $0.destination.places["/srv/web"] = .reuseUnrecorded },
         Rule { $0.destination.places["/srv/web"] = .reuse },
-        Rule("bind-missing", words: ["/srv/shared", "/data", "--copy-volume"]) { $0.destination.missingBindSources = ["/srv/shared"] },
+        Rule("bind-missing", words: ["/srv/shared", "/data", "--copy-volume"]) {
+            $0.destination.missingBindSources = ["/srv/shared"]
+        },
         Rule("disk-short", words: ["20 GiB", "10 GiB"]) { $0.container.trees[0].bytes = .gibibytes(20) },
-        Rule { $0.container.trees[0].bytes = .gibibytes(20); $0.destination.places["/srv/web"] = .reuse },
+        Rule {
+            $0.container.trees[0].bytes = .gibibytes(20)
+            $0.destination.places["/srv/web"] = .reuse
+        },
         Rule("inodes-short", words: ["200000"]) { $0.container.trees[0].entries = 200_000 },
         Rule("disk-short", words: ["/srv/web, /vol"]) {
-            $0.container.trees = [.init(path: "/srv/web", bytes: .gibibytes(6), entries: 1), .init(path: "/vol", bytes: .gibibytes(6), entries: 1)]
+            $0.container.trees = [
+                .init(path: "/srv/web", bytes: .gibibytes(6), entries: 1), .init(path: "/vol", bytes: .gibibytes(6), entries: 1),
+            ]
             $0.destination.freeSpace["/vol"] = $0.destination.freeSpace["/srv/web"]
         },
     ]
     private static let networks: [Rule] = [
-        Rule("connections-established", words: ["10.77.1.9:50000", "--tcp-established"]) { $0.container.sockets.connections = [connection] },
-        Rule { $0.container.sockets.connections = [connection]; $0.wishes.connections = .keep },
-        Rule { $0.container.sockets.connections = [connection]; $0.wishes.connections = .close },
-        Rule("connections-on-host-address") { $0.container.sockets.connections = [connection]; $0.wishes.connections = .keep; $0.container.network = .host },
-        Rule("unix-outside", words: ["/dev/log", "4242"]) { $0.container.sockets.outsideUnix = [.init(name: "/dev/log", inode: 4242)] },
-        Rule("port-taken", words: ["tcp 0.0.0.0:80", "tcp [::]:80"]) { $0.container.network = .host; $0.destination.usedPorts = [.init(.tcp, "::", 80)] },
-        Rule { $0.container.network = .host; $0.destination.usedPorts = [.init(.udp, "::", 80), .init(.tcp, "::", 81)] },
+        Rule("connections-established", words: ["10.77.1.9:50000", "--tcp-established"]) {
+            $0.container.sockets.connections = [connection]
+        },
+        Rule {
+            $0.container.sockets.connections = [connection]
+            $0.wishes.connections = .keep
+        },
+        Rule {
+            $0.container.sockets.connections = [connection]
+            $0.wishes.connections = .close
+        },
+        Rule("connections-on-host-address") {
+            $0.container.sockets.connections = [connection]
+            $0.wishes.connections = .keep
+            $0.container.network = .host
+        },
+        Rule("unix-outside", words: ["/dev/log", "4242"]) {
+            $0.container.sockets.outsideUnix = [.init(name: "/dev/log", inode: 4242)]
+        },
+        Rule("port-taken", words: ["tcp 0.0.0.0:80", "tcp [::]:80"]) {
+            $0.container.network = .host
+            $0.destination.usedPorts = [.init(.tcp, "::", 80)]
+        },
+        Rule {
+            $0.container.network = .host
+            $0.destination.usedPorts = [.init(.udp, "::", 80), .init(.tcp, "::", 81)]
+        },
         Rule { $0.destination.usedPorts = [.init(.tcp, "::", 80)] },
         Rule("netns-taken", words: ["ip netns delete web"]) { $0.destination.namespaceTaken = true },
         Rule("address-taken", words: ["10.77.1.5"]) { $0.destination.takenAddresses = ["10.77.1.5"] },
@@ -152,24 +212,31 @@ struct PreflightTests {
         #expect(preflight.findings().map(\.severity) == [.blocker, .warning])
     }
 
-    @Test(arguments: [
-        (("0.0.0.0", 80), ("127.0.0.1", 80), true), (("10.0.0.1", 80), ("10.0.0.2", 80), false), (("::", 80), ("10.0.0.2", 80), true),
-        (("0.0.0.0", 80), ("::1", 80), false), (("::1", 80), ("::", 80), true), (("10.0.0.1", 80), ("10.0.0.1", 81), false),
-    ] as [((String, UInt16), (String, UInt16), Bool)])
+    @Test(
+        arguments: [
+            (("0.0.0.0", 80), ("127.0.0.1", 80), true), (("10.0.0.1", 80), ("10.0.0.2", 80), false),
+            (("::", 80), ("10.0.0.2", 80), true),
+            (("0.0.0.0", 80), ("::1", 80), false), (("::1", 80), ("::", 80), true), (("10.0.0.1", 80), ("10.0.0.1", 81), false),
+        ] as [((String, UInt16), (String, UInt16), Bool)])
     func `two ports clash or not`(_ a: (String, UInt16), _ b: (String, UInt16), _ expected: Bool) {
         let (x, y) = (SocketFacts.Endpoint(.tcp, a.0, a.1), SocketFacts.Endpoint(.tcp, b.0, b.1))
         #expect(x.clashes(with: y) == expected && y.clashes(with: x) == expected)
     }
 
-    @Test(arguments: [
-        ("Version: 4.2\nGitID: v4.2", DottedVersion(4, 2)), ("6.18.44-fc-v657", DottedVersion(6, 18, 44)), ("runc version 1.1.15+ds1-2", DottedVersion(1, 1, 15)),
-        ("v3.17.1", DottedVersion(3, 17, 1)), ("nothing here", nil), ("5", nil), ("", nil),
-    ] as [(String, DottedVersion?)])
+    @Test(
+        arguments: [
+            ("Version: 4.2\nGitID: v4.2", DottedVersion(4, 2)), ("6.18.44-fc-v657", DottedVersion(6, 18, 44)),
+            ("runc version 1.1.15+ds1-2", DottedVersion(1, 1, 15)),
+            ("v3.17.1", DottedVersion(3, 17, 1)), ("nothing here", nil), ("5", nil), ("", nil),
+        ] as [(String, DottedVersion?)])
     func `versions are read`(_ text: String, _ expected: DottedVersion?) { #expect(DottedVersion(in: text) == expected) }
 
     @Test func `what is copied isn't asked for as a bind source`() {
         var container = ContainerFacts.sample
-        container.binds = [.init(source: "/srv/shared", destination: "/a"), .init(source: "/srv/web/conf", destination: "/b"), .init(source: "/srv/website", destination: "/c")]
+        container.binds = [
+            .init(source: "/srv/shared", destination: "/a"), .init(source: "/srv/web/conf", destination: "/b"),
+            .init(source: "/srv/website", destination: "/c"),
+        ]
         let question = container.question(wishes: PreflightWishes(bridge: "br9"))
         #expect(question.bindSources == ["/srv/shared", "/srv/website"])
         #expect(question.bridges == ["br9"] && question.addresses == ["10.77.1.5"] && question.hostPorts.isEmpty)
@@ -181,6 +248,8 @@ struct PreflightTests {
     @Test func `every code has its row in the documentation`() throws {
         let rules = Self.hosts + Self.containers + Self.places + Self.networks
         let documentation = try documentationText()
-        for code in Set(rules.flatMap(\.expected)) { #expect(documentation.contains("| `\(code)` |"), "docs/preflight.md lacks \(code)") }
+        for code in Set(rules.flatMap(\.expected)) {
+            #expect(documentation.contains("| `\(code)` |"), "docs/preflight.md lacks \(code)")
+        }
     }
 }

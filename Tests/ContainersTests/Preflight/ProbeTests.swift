@@ -19,7 +19,10 @@ struct ProbeTests {
         var spawn = Spawn("python3", ["-c", "import os,socket,sys,time,signal\n\(script)\nos.write(1,b'.')\nsignal.pause()"])
         spawn.descriptors = [1: pipe.write.raw, 2: 2]
         let child = try spawn.start()
-        defer { _ = try? child.kill(SIGKILL); _ = try? child.wait() }
+        defer {
+            _ = try? child.kill(SIGKILL)
+            _ = try? child.wait()
+        }
         let end = pipe.closeWriteEnd()
         var byte: UInt8 = 0
         try #require(read(end.raw, &byte, 1) == 1, "the program failed")
@@ -28,12 +31,14 @@ struct ProbeTests {
 
     @Test func `descriptors and sockets of a process are told apart`() throws {
         let space = try Workspace("probe")
-        try program("""
+        try program(
+            """
             import select
             e=select.epoll(); t=open('\(space.at("gone"))','w+'); t.write('x'*5000); t.flush(); os.unlink('\(space.at("gone"))')
             z=open('/dev/zero'); p=socket.socket(socket.AF_PACKET,socket.SOCK_RAW); n=socket.socket(socket.AF_NETLINK,socket.SOCK_RAW); u=socket.socketpair()
             l=socket.create_server(('127.0.0.1',0)); c=socket.create_connection(l.getsockname()); a,_=l.accept(); d=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); d.bind(('127.0.0.1',0))
-            """) { pid in
+            """
+        ) { pid in
             let probe = try ProcessProbe(pid: pid)
             #expect(probe.facts.command == "python3" && !probe.facts.is32Bit && probe.facts.tracer == 0)
             #expect(probe.facts.anonymousInodes == ["eventpoll": 1])
@@ -42,18 +47,22 @@ struct ProbeTests {
             #expect(probe.facts.otherSockets == ["PACKET"])
             #expect(probe.memory > .mebibytes(1) && probe.memory < .gibibytes(1))
             let sockets = SocketProbe.gather(pid: pid, inodes: probe.sockets)
-            #expect(sockets.bound.filter { $0.transport == .tcp }.count == 1 && sockets.bound.filter { $0.transport == .udp }.count == 1)
+            #expect(
+                sockets.bound.filter { $0.transport == .tcp }.count == 1
+                    && sockets.bound.filter { $0.transport == .udp }.count == 1)
             #expect(sockets.connections.count == 2 && sockets.connections.allSatisfy { $0.peer.address == "127.0.0.1" })
             #expect(try SocketProbe.outsideUnix(pid: pid, inodes: probe.sockets).isEmpty, "both ends of the pair are its own")
         }
     }
 
     @Test func `io_uring is found`() throws {
-        try program("""
+        try program(
+            """
             import ctypes
             p=ctypes.create_string_buffer(120); fd=ctypes.CDLL(None).syscall(425,4,p)
             assert fd>=0
-            """) { pid in
+            """
+        ) { pid in
             let probe = try ProcessProbe(pid: pid)
             #expect(probe.facts.anonymousInodes["io_uring"] == 1)
         }
@@ -75,7 +84,8 @@ struct ProbeTests {
     }
 
     @Test func `rows of the kernel's tables are read`() {
-        let rows = SocketProbe.rows("""
+        let rows = SocketProbe.rows(
+            """
               sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
                0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 12345 1 0 100 0 0 10 0
                1: B80D0120000000000000000001000000:0050 00000000000000000000000000000000:0000 01 00000000:00000000 00:00000000 00000000     0        0 7 1
@@ -87,8 +97,12 @@ struct ProbeTests {
 
     @Test func `truncated answers of sock_diag are refused`() {
         var found: [UnixDiagnosis.Socket] = []
-        #expect(throws: SystemError.self) { _ = try UnixDiagnosis.parse([200, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][...], &found) }
-        #expect(throws: SystemError.self) { _ = try UnixDiagnosis.parse([0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][...], &found) }
+        #expect(throws: SystemError.self) {
+            _ = try UnixDiagnosis.parse([200, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][...], &found)
+        }
+        #expect(throws: SystemError.self) {
+            _ = try UnixDiagnosis.parse([0, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0][...], &found)
+        }
         #expect(found.isEmpty)
     }
 
@@ -112,13 +126,15 @@ struct ProbeTests {
             try program("pass") { guest in
                 try FileIO.writeValue("\(guest)", to: "\(root)/inner/cgroup.procs")
                 let outline = ContainerOutline(
-                    id: "x", state: .running, initPID: pid, terminal: false, bundle: space.at("bundle"), rootfs: space.at("bundle/rootfs"),
+                    id: "x", state: .running, initPID: pid, terminal: false, bundle: space.at("bundle"),
+                    rootfs: space.at("bundle/rootfs"),
                     binds: [], volumes: [space.at("volume")], networkPath: nil, cgroup: root)
                 let facts = try ContainerFacts.gather(outline)
                 #expect(facts.trees.map(\.path) == [space.at("bundle"), space.at("volume")])
                 #expect(facts.trees[0].entries == 4 && facts.trees[0].bytes > .zero)
                 #expect(Set(facts.processes.map(\.pid)) == [pid, guest] && facts.guests.map(\.pid) == [guest])
-                #expect(facts.nestedGroups == 1 && facts.network == .host && facts.sharesProcessIDs && facts.memory > .mebibytes(1))
+                #expect(
+                    facts.nestedGroups == 1 && facts.network == .host && facts.sharesProcessIDs && facts.memory > .mebibytes(1))
                 #expect(facts.sockets.bound.count == 1)
                 let again = try JSONDecoder().decode(ContainerFacts.self, from: JSONEncoder().encode(facts))
                 #expect(again == facts)
@@ -126,11 +142,15 @@ struct ProbeTests {
                 let host = try HostFacts.gather(name: "here")
                 let question = facts.question(wishes: PreflightWishes())
                 let answer = try DestinationFacts.gather(
-                    question, DestinationOutline(host: host, containers: ["x"], users: [space.at("bundle"): "x"], configuration: Array("c\n".utf8)),
+                    question,
+                    DestinationOutline(
+                        host: host, containers: ["x"], users: [space.at("bundle"): "x"], configuration: Array("c\n".utf8)),
                     keeper: BundleKeeper(records: space.at("records")))
                 #expect(answer.idTaken && answer.usedPorts.contains(facts.sockets.bound[0]))
-                #expect(answer.places[space.at("bundle")] == .refuse(.usedBy("x")) && answer.places[space.at("volume")] == .create)
-                let found = Preflight(source: host, container: facts, destination: answer, wishes: PreflightWishes()).findings().map(\.code)
+                #expect(
+                    answer.places[space.at("bundle")] == .refuse(.usedBy("x")) && answer.places[space.at("volume")] == .create)
+                let found = Preflight(source: host, container: facts, destination: answer, wishes: PreflightWishes()).findings()
+                    .map(\.code)
                 #expect(Set(found).isSuperset(of: ["id-taken", "bundle-taken", "port-taken", "exec-session", "nested-cgroups"]))
             }
         }

@@ -30,9 +30,13 @@ public struct ProcessTreeImage: Hashable, Sendable {
                 default: break
                 }
             }
-            guard task.pid > 0, task.threads.count <= Self.maximumTasks else { throw .malformed(name: "pstree.img", why: "task \(index) has no number") }
+            guard task.pid > 0, task.threads.count <= Self.maximumTasks else {
+                throw .malformed(name: "pstree.img", why: "task \(index) has no number")
+            }
             tasks.append(task)
         }
-        guard !tasks.isEmpty, Set(tasks.map(\.pid)).count == tasks.count else { throw .malformed(name: "pstree.img", why: "tasks are missing or doubled") }
+        guard !tasks.isEmpty, Set(tasks.map(\.pid)).count == tasks.count else {
+            throw .malformed(name: "pstree.img", why: "tasks are missing or doubled")
+        }
     }
 }
