@@ -59,6 +59,10 @@ public enum Migrator {
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
         interrupts.deliver { mailbox.post(.interrupted) }
 
+        if !request.options.dryRun {
+            try Places.make(Places.durable(migration))
+            try FileIO.writeAtomically(JSON.encode(facts), to: SourceDoers.note(migration))
+        }
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
         parts.exit.stop()
         link.close()

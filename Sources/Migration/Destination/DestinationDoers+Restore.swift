@@ -106,7 +106,7 @@ extension DestinationDoers {
 
     func discard() throws {
         let attempt = self.attempt.withLock { attempt in
-            attempt.discarding = true
+            (attempt.discarding, attempt.ending) = (true, true)
             return attempt
         }
         if let runner = attempt.runner {

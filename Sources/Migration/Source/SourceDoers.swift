@@ -146,13 +146,29 @@ final class SourceDoers: Sendable {
 
     // MARK: - The way back, and the end
 
+    /// What the source told of host and container: of this process, or as the one that died noted it.
+    private func facts() -> SourceFacts? {
+        if let parts { return parts.facts }
+        guard let bytes = try? FileIO.read(Self.note(migration)) else { return nil }
+        return try? JSON.decode(SourceFacts.self, from: bytes)
+    }
+
+    /// Where the facts are noted for whoever recovers.
+    static func note(_ migration: MigrationID) -> String { "\(Places.durable(migration))/facts.json" }
+
+    private func network() throws -> NetworkCut? {
+        if let parts { return parts.network }
+        guard let facts = facts() else { return nil }
+        return try NetworkCut(facts.container.network)
+    }
+
     private func rollBack(_ steps: [UndoStep]) {
         for step in steps {
             do {
                 switch step {
                 case .abandonCriu: parts?.dump.abandon()
                 case .thaw: try site.thaw()
-                case .restoreNetwork: try parts?.network.uncut()
+                case .restoreNetwork: try network()?.uncut()
                 case .stopTracking: parts?.memory.stop()
                 }
             } catch {
@@ -180,7 +196,7 @@ final class SourceDoers: Sendable {
     /// with only the differences travelling.
     private func removeContainer() throws {
         try site.remove()
-        guard let facts = parts?.facts else { return }
+        guard let facts = facts() else { return }
         var network = NetworkPreparation.Made()
         if facts.container.network.kind == .named { network.namespace = facts.container.network.path }
         network.interfaces = facts.container.network.interfaces.compactMap(\.hostName)
