@@ -49,7 +49,9 @@ public struct HostView: Decodable, Sendable {
         all += processes.filter { !(belongs($0.cgroup) && !Self.isTool($0.comm)) }.map {
             "process \($0.comm) in \($0.cgroup): \($0.arguments)"
         }
-        all += mounts.map { "mount \($0)" }
+        // `ip netns` makes /run/netns a mount when it first needs it; a namespace has its mount there once a peer group.
+        let namespace = "/run/netns/\(container)"
+        all += mounts.filter { $0 != "/run/netns" && !(here && $0 == namespace) }.map { "mount \($0)" }
         all += cgroups.filter { !belongs($0.path) }.map { "cgroup \($0.path)" }
         all += files.filter { !Self.mayStay($0, container, here) }.map { "file \($0)" }
         all += links.filter { !(here && $0.hasPrefix("v-")) }.map { "link \($0)" }

@@ -64,7 +64,7 @@ func expectMoved(
     sourceLocation: SourceLocation = #_sourceLocation
 ) throws {
     try #require(outcome.exitCode == 0 && outcome.report?.outcome == "migrated", "\(outcome)", sourceLocation: sourceLocation)
-    #expect(try world.onlyHost(of: workload.id) == host, sourceLocation: sourceLocation)
+    try expectOnly(workload, on: host, world, sourceLocation: sourceLocation)
     try workload.verify(on: host)
 }
 
@@ -78,7 +78,21 @@ func expectStayed(
         let error = try #require(report.error, "a migration that failed says why", sourceLocation: sourceLocation)
         #expect(!error.what.isEmpty && !error.why.isEmpty, sourceLocation: sourceLocation)
     }
-    #expect(try world.onlyHost(of: workload.id) == host, sourceLocation: sourceLocation)
+    try expectOnly(workload, on: host, world, sourceLocation: sourceLocation)
     try workload.verify(on: host)
-    #expect(try world.leftovers(of: workload.id) == [], sourceLocation: sourceLocation)
+    try expectNothingLeft(by: workload, world, sourceLocation: sourceLocation)
+}
+
+/// Exactly one copy, and where.
+func expectOnly(
+    _ workload: any Workload, on host: LabHost, _ world: World, sourceLocation: SourceLocation = #_sourceLocation
+) throws {
+    let only = try world.onlyHost(of: workload.id)
+    #expect(only == host, sourceLocation: sourceLocation)
+}
+
+/// No process, mount, cgroup, file, namespace, link or table that was not there before, on either host.
+func expectNothingLeft(by workload: any Workload, _ world: World, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let left = try world.leftovers(of: workload.id)
+    #expect(left == [], sourceLocation: sourceLocation)
 }

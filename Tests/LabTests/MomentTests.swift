@@ -27,7 +27,7 @@ extension InTheLab {
                 if outcome.exitCode == 0 { #expect(host == lab.beta) }
                 if [3, 4].contains(outcome.exitCode) { #expect(host == lab.alpha) }
                 try workload.verify(on: host)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
 
@@ -75,7 +75,7 @@ extension InTheLab {
                 let second = try lab.migrate(workload.id, from: lab.alpha)
                 #expect(second.exitCode == 3, "\(second)")
                 try expectMoved(try first.outcome(), workload, to: lab.beta, world)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
 
@@ -89,7 +89,7 @@ extension InTheLab {
                 let outcome = try migration.outcome()
                 try lab.up()
                 try expectMoved(outcome, workload, to: lab.beta, world)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
 

@@ -28,7 +28,7 @@ extension InTheLab {
                 }
                 if one.underLoad { try workload.endLoad() }
                 try workload.verify(on: lab.alpha)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
 
@@ -58,8 +58,8 @@ extension InTheLab {
                 #expect(check.status.isSuccess, "\(check.outputText)\(check.errorText)")
                 let outcome = try lab.migrate(workload.id, from: lab.alpha, options: ["--dry-run"])
                 #expect(outcome.exitCode == 0, "\(outcome)")
-                #expect(try world.onlyHost(of: workload.id) == lab.alpha)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectOnly(workload, on: lab.alpha, world)
+                try expectNothingLeft(by: workload, world)
                 #expect(try lab.beta.run(["test", "-e", "/data/\(workload.id)"]).status == .exited(1))
                 try workload.verify(on: lab.alpha)
             }
@@ -73,7 +73,7 @@ extension InTheLab {
                     let outcome = try lab.migrate(workload.id, from: lab.other(destination), within: .seconds(600))
                     try expectMoved(outcome, workload, to: destination, world)
                 }
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectNothingLeft(by: workload, world)
             }
         }
     }

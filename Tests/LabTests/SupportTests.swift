@@ -15,8 +15,8 @@ extension InTheLab {
                 try workload.verify(on: lab.alpha)
                 try workload.endLoad()
                 try workload.verify(on: lab.alpha)
-                #expect(try world.onlyHost(of: workload.id) == lab.alpha)
-                #expect(try world.leftovers(of: workload.id) == [])
+                try expectOnly(workload, on: lab.alpha, world)
+                try expectNothingLeft(by: workload, world)
             }
         }
 

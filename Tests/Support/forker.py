@@ -19,6 +19,8 @@ CHILDREN = 3
 WORD = struct.Struct("=Q")
 shared = mmap.mmap(-1, 4096 * CHILDREN)
 ticks, rounds, problem = 0, 0, None
+# The parent's ends of all pipes.
+ends = set()
 
 
 def count_of(slot):
@@ -30,10 +32,12 @@ class Child:
         self.slot, self.sent = slot, begin
         down_read, self.down = os.pipe()
         self.up, up_write = os.pipe()
+        ends.update((self.down, self.up))
         self.pid = os.fork()
         if self.pid == 0:
-            os.close(self.down)
-            os.close(self.up)
+            # Our own and those of its siblings: a pipe ends when nobody holds it any more.
+            for end in ends:
+                os.close(end)
             child(slot, begin, down_read, up_write)
         os.close(down_read)
         os.close(up_write)
@@ -47,8 +51,9 @@ class Child:
         return None
 
     def end(self):
-        os.close(self.down)
-        os.close(self.up)
+        for end in (self.down, self.up):
+            os.close(end)
+            ends.remove(end)
         _, status = os.waitpid(self.pid, 0)
         return None if status == 0 else f"child {self.slot} ended with {status}"
 

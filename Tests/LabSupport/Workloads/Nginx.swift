@@ -17,7 +17,8 @@ public final class Nginx: Workload {
 
     public func beginLoad() throws {
         let wrk = try lab.client.start([
-            "sh", "-c", "echo $$ >/run/lab/wrk-\(id).pid; exec wrk -t1 -c20 -d3600 --timeout 5 http://\(address)/index.html",
+            "sh", "-c",
+            "echo $$ >/run/lab/wrk-\(id).pid; exec stdbuf -oL wrk -t1 -c20 -d3600 --timeout 5 http://\(address)/index.html",
         ])
         state.withLock { $0.wrk = wrk }
         try require(wrk.line { $0.contains("connections") } != nil, "wrk did not start: \(wrk.errors)")

@@ -13,7 +13,7 @@ public final class Tiny: Workload {
             "bundle",
             [
                 host.name, id, "--network", "none", "--", "busybox", "sh", "-c",
-                "n=0; while true; do n=$((n + 1)); echo $n >/tmp/n.new; mv /tmp/n.new /tmp/n; sleep 0.05; done",
+                "n=0; while true; do n=$((n + 1)); echo $n >/tmp/n.new; busybox mv /tmp/n.new /tmp/n; busybox sleep 0.05; done",
             ])
         try host.shell("runc run -d --bundle /data/\(id) \(id) </dev/null >/dev/null 2>&1")
         try verify(on: host)
