@@ -109,10 +109,13 @@ public struct World: Sendable {
 
     /// What is on the hosts now and was not before, apart from the container where it runs. Ends of processes take their time: asked
     /// until nothing is left or the time is over.
-    public func leftovers(of container: String, within limit: Duration = .seconds(30)) throws -> [String] {
+    /// - Parameter allowed: what may stay all the same.
+    public func leftovers(
+        of container: String, within limit: Duration = .seconds(30), except allowed: (String) -> Bool = { _ in false }
+    ) throws -> [String] {
         var left: [String] = []
         let clean: Bool? = try eventually(limit, every: .milliseconds(300)) {
-            left = try Lab.shared.hosts.flatMap { try leftovers(of: container, on: $0) }
+            left = try Lab.shared.hosts.flatMap { try leftovers(of: container, on: $0) }.filter { !allowed($0) }
             return left.isEmpty ? true : nil
         }
         return clean == nil ? left : []
