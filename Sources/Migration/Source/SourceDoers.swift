@@ -33,7 +33,7 @@ final class SourceDoers: Sendable {
         migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?
     ) {
         (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
-        Fault.register(.cutLink) { link.close() }
+        Fault.register(.cutLink) { link.breakOff() }
         if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
     }
 

@@ -134,7 +134,13 @@ final class SourceLink: Sendable {
         } ?? false
     }
 
-    /// Breaks everything, as a cut cable would; for fault tests, and at the end.
+    /// Breaks everything, as a cut cable would; for fault tests.
+    func breakOff() {
+        close()
+        mailbox.post(.peerLost(Problem(what: "talk to \(address)", why: "the link was cut on purpose")))
+    }
+
+    /// Ends all connections without a word to the machine.
     func close() {
         state.withLock { state in
             state.control?.close("done")
