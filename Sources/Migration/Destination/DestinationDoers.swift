@@ -81,7 +81,7 @@ final class DestinationDoers: Sendable {
     /// The CRIU of the restore, for fault tests.
     private func criuPID() -> Int32? {
         guard let cgroup = attempt.withLock({ $0.site?.cgroup }) else { return nil }
-        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command == "criu" }
+        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command.hasPrefix("criu") ?? false }
     }
 
     func askForPages(_ space: SpaceID, _ run: PageRun) {
