@@ -16,7 +16,7 @@ test: build lint
 	scripts/test
 
 build: setup preload
-	swift build $(SWIFT_FLAGS) --build-tests
+	scripts/build $(SWIFT_FLAGS) --build-tests
 
 # Installs what is missing; does nothing (and needs no network) when all is there.
 setup:

@@ -55,10 +55,18 @@ let package = Package(
             dependencies: ["Migration", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             swiftSettings: house
         ),
-        .testTarget(name: "HostTests", dependencies: ["Host"], swiftSettings: house),
-        .testTarget(name: "PagesTests", dependencies: ["Pages"], swiftSettings: house),
-        .testTarget(name: "WireTests", dependencies: ["Wire"], swiftSettings: house),
-        .testTarget(name: "ContainersTests", dependencies: ["Containers"], swiftSettings: house),
+        // Programs that tests start: what a process of its own must do, or an emulated machine.
+        .executableTarget(
+            name: "TrackerProbe", dependencies: ["CLinux", "Model", "Host", "Pages"], swiftSettings: house),
+        .executableTarget(
+            name: "PagesHarness", dependencies: ["CLinux", "Model", "Host", "Pages"], path: "Tests/PagesHarness",
+            swiftSettings: house),
+        .testTarget(name: "HostTests", dependencies: ["CLinux", "Model", "Host"], swiftSettings: house),
+        .testTarget(
+            name: "PagesTests", dependencies: ["CLinux", "Model", "Host", "Pages", "PagesHarness"], swiftSettings: house),
+        .testTarget(name: "WireTests", dependencies: ["Model", "Host", "Wire"], swiftSettings: house),
+        .testTarget(
+            name: "ContainersTests", dependencies: ["CLinux", "Model", "Host", "Pages", "Containers"], swiftSettings: house),
         .testTarget(name: "PlanTests", dependencies: ["Plan", "Model"], swiftSettings: house),
         // Real programs on the lab's two hosts; LabTests talks to the installed martlet only, as a person would.
         .target(name: "LabSupport", dependencies: ["Host", "Model"], path: "Tests/LabSupport", swiftSettings: house),

@@ -31,7 +31,9 @@ public enum Helper {
             guard let last = records.last, ![.done, .aborted].contains(last.kind) else { return }
             try serve(migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: nil)
         case .tookOver(let server):
-            logLine("keeper of \(migration): the session died; taking over after \(records.last.map { $0.kind.rawValue } ?? "nothing")")
+            logLine(
+                "keeper of \(migration): the session died; taking over after \(records.last.map { $0.kind.rawValue } ?? "nothing")"
+            )
             try serve(
                 migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: server, heard: mailbox)
         }

@@ -42,7 +42,8 @@ public enum Inventory {
         let records = JournalFile.read(migration, role)
         guard let first = records.first, let last = records.last else { return nil }
         let recovery = records.compactMap(\.recovery).first
-        let live = recovery.map { Site(cgroup: $0.cgroup, container: first.container, runtimeRoot: "/run/runc").liveness } ?? .gone
+        let live =
+            recovery.map { Site(cgroup: $0.cgroup, container: first.container, runtimeRoot: "/run/runc").liveness } ?? .gone
         return Migration(
             id: migration.rawValue, role: role, container: first.container, peer: first.peer, standing: last.kind.rawValue,
             advice: Settlement.of(role, records: records, container: live).advice,

@@ -42,6 +42,8 @@ public enum Migrator {
         _ request: MigrationRequest, _ source: SourceContainer, _ reporter: any ProgressReporter, _ record: MigrationRecord,
         _ interrupts: Interrupts
     ) throws -> (Ending, MigrationResult) {
+        var request = request
+        if !request.options.isLazy { request.options.method = .stopCopy }  // all memory is in the dump
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
         let link = SourceLink(
@@ -57,6 +59,10 @@ public enum Migrator {
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
         interrupts.deliver { mailbox.post(.interrupted) }
 
+        if !request.options.dryRun {
+            try Places.make(Places.durable(migration))
+            try FileIO.writeAtomically(JSON.encode(facts), to: SourceDoers.note(migration))
+        }
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
         parts.exit.stop()
         link.close()
@@ -64,6 +70,7 @@ public enum Migrator {
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
+        request.options.method = parts.memory.carriedOut(request.options.method)
         let result = result(ending, request, record, memory: source.description.memory.rawValue, sent: parts.memory.bytesSent)
         return (ending, result)
     }

@@ -53,7 +53,10 @@ public enum Recovery {
             let link = SourceLink(
                 address: address, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
             let doers = SourceDoers(migration: migration, mailbox: mailbox, link: link, site: site, parts: nil)
-            if runHere { mailbox.post(.started); mailbox.post(.runHere) }
+            if runHere {
+                mailbox.post(.started)
+                mailbox.post(.runHere)
+            }
             let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(machine)
             link.close()
             tell(ending, opened, reporter)

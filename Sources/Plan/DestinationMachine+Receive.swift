@@ -46,7 +46,8 @@ extension DestinationMachine {
             let why = Problem(what: "receive a container", why: reason)
             state.stage = .aborted(why)
             return [.send(.aborted(reason: reason))]
-        case .received(.bye): return finish(Ending(.refused, problem: Problem(what: "receive a container", why: "the source went away")))
+        case .received(.bye):
+            return finish(Ending(.refused, problem: Problem(what: "receive a container", why: "the source went away")))
         case .peerLost(let problem): return finish(Ending(.refused, problem: problem))
         case .interrupted: return finish(Ending(.refused, problem: Self.interrupted))
         default: return []

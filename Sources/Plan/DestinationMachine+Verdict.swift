@@ -60,7 +60,8 @@ extension DestinationMachine {
         switch event {
         case .received(.release), .received(.abort): return [.send(.state(.lost))]
         case .peerLost, .received(.bye), .interrupted:
-            return finish(Ending(.failed, problem: Problem(what: "run the container", why: Settlement.lost.advice), needsRecover: true))
+            return finish(
+                Ending(.failed, problem: Problem(what: "run the container", why: Settlement.lost.advice), needsRecover: true))
         default: return []
         }
     }

@@ -103,7 +103,8 @@ public struct DestinationMachine: ~Copyable, Sendable {
         switch state.stage {
         case .idle, .finished: state.opened ? .preparing : .unknown
         case .checking, .offered, .opening, .preparing, .prepared, .starting, .standing, .restoring, .readying,
-            .discarding, .aborting: .preparing
+            .discarding, .aborting:
+            .preparing
         case .ready, .releasing, .thawing: .ready
         case .filling(let running): .running(running)
         case .leaving: .filled

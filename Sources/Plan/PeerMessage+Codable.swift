@@ -26,6 +26,7 @@ extension PeerMessage: Codable {
         case .inquire: "inquire"
         case .clock: "clock"
         case .roundMark: "round-mark"
+        case .wanted: "wanted"
         }
     }
 
@@ -42,6 +43,7 @@ extension PeerMessage: Codable {
         case .state(let body): try message.encode(body, forKey: .body)
         case .clock(let body): try message.encode(body, forKey: .body)
         case .roundMark(let body): try message.encode(body, forKey: .body)
+        case .wanted(let body): try message.encode(body, forKey: .body)
         case .abort(let reason), .aborted(let reason): try message.encode(Reason(reason: reason), forKey: .body)
         case .standBy, .cut, .release, .bye, .standingBy, .ready, .filled, .inquire: break
         }
@@ -72,6 +74,7 @@ extension PeerMessage: Codable {
         case "inquire": self = .inquire
         case "clock": self = .clock(try body())
         case "round-mark": self = .roundMark(try body())
+        case "wanted": self = .wanted(try body())
         default:
             throw DecodingError.dataCorruptedError(
                 forKey: .message, in: message,

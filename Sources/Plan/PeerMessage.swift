@@ -42,6 +42,9 @@ public enum PeerMessage: Hashable, Sendable {
     /// Answer to `inquire`.
     case state(DestinationStanding)
 
+    /// Pages that a thread of the restored container waits for (hybrid); for the doers, the machines ignore it.
+    case wanted(PageRequest)
+
     // Either way
     /// Answered at once by the doers, so that the two monotonic clocks can be compared; the machines ignore it.
     case clock(ClockProbe)
@@ -178,6 +181,19 @@ public struct Running: Hashable, Sendable, Codable {
     public init(thawedAt: Int64, pid: Int32) {
         self.thawedAt = thawedAt
         self.pid = pid
+    }
+}
+
+/// Pages of one address space that are missing at the destination.
+public struct PageRequest: Hashable, Sendable, Codable {
+    public var space: SpaceID
+    /// First address, a multiple of the page size.
+    public var start: UInt64
+    public var count: Int
+    public init(space: SpaceID, start: UInt64, count: Int) {
+        self.space = space
+        self.start = start
+        self.count = count
     }
 }
 

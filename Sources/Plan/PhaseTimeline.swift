@@ -1,6 +1,9 @@
 /// The phases with their times, filled by `enter` actions; times are passed in.
 public struct PhaseTimeline: Sendable {
-    private struct Mark { var phase: Phase; var at: Duration }
+    private struct Mark {
+        var phase: Phase
+        var at: Duration
+    }
     private var marks: [Mark] = []
     private var end: Duration?
     /// When the container ran at the destination, by the source's clock.

@@ -31,7 +31,8 @@ extension SourceMachine {
             guard let order else { return [] }
             let findings = order.findings + answer.findings
             if findings.contains(where: \.isBlocker) {
-                return [.send(.bye)] + finish(Ending(.refused, problem: findings.first(where: \.isBlocker)?.problem, findings: findings))
+                return [.send(.bye)]
+                    + finish(Ending(.refused, problem: findings.first(where: \.isBlocker)?.problem, findings: findings))
             }
             if order.options.dryRun { return [.send(.bye)] + finish(Ending(.checked, findings: findings)) }
             state.stage = .opening
@@ -114,7 +115,10 @@ extension SourceMachine {
         case .freezeNow(let reason), .stopCopy(let reason): return [.note(reason)] + arm(.everything, companions)
         case .switchToHybrid(let reason): return [.note(reason)] + arm(.listOnly, companions)
         case .giveUp(let reason):
-            return retreat(Ending(.rolledBack, problem: Problem(what: "keep the downtime limit", why: reason, hint: "allow a longer downtime, or hybrid")))
+            return retreat(
+                Ending(
+                    .rolledBack,
+                    problem: Problem(what: "keep the downtime limit", why: reason, hint: "allow a longer downtime, or hybrid")))
         }
     }
 

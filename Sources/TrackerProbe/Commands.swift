@@ -6,16 +6,23 @@ import Pages
 /// `TrackerProbe kinds` — what this kernel can do.
 /// `TrackerProbe hold PID` — tracks one process and waits to be killed.
 /// `TrackerProbe watch PID [ROUNDS] [KIND]` — prints what each round finds, with times.
+/// `TrackerProbe torture PROGRAM CGROUPS MODE KIND` — follows the torture program; PASS or FAIL.
 func runProbe(_ arguments: [String]) -> Int32 {
     do {
         switch arguments.dropFirst().first {
-        case "kinds": for support in TrackerKind.probeAll() { print("\(support.kind.rawValue): \(support.obstacle ?? "available")") }
+        case "kinds":
+            for support in TrackerKind.probeAll() { print("\(support.kind.rawValue): \(support.obstacle ?? "available")") }
         case "hold": try hold(Int32(arguments[2]) ?? 0)
         case "watch":
-            try watch(Int32(arguments[2]) ?? 0, rounds: arguments.count > 3 ? Int(arguments[3]) ?? 5 : 5,
-                      kind: arguments.count > 4 ? TrackerKind(rawValue: arguments[4]) ?? .best() : .best())
+            try watch(
+                Int32(arguments[2]) ?? 0, rounds: arguments.count > 3 ? Int(arguments[3]) ?? 5 : 5,
+                kind: arguments.count > 4 ? TrackerKind(rawValue: arguments[4]) ?? .best() : .best())
+        case "torture":
+            let passed = try torture(
+                arguments[4], TrackerKind(rawValue: arguments[5]) ?? .best(), program: arguments[2], cgroups: arguments[3])
+            return passed ? 0 : 1
         default:
-            print("usage: TrackerProbe kinds | hold PID | watch PID [ROUNDS] [KIND]")
+            print("usage: TrackerProbe kinds | hold PID | watch PID [ROUNDS] [KIND] | torture PROGRAM CGROUPS MODE KIND")
             return 2
         }
         return 0
@@ -50,7 +57,9 @@ private func watch(_ pid: Int32, rounds: Int, kind: TrackerKind) throws {
             }
         }
         let read = start.elapsed
-        print("round \(round.number): \(round.pageCount.rawValue) pages, scan \(round.duration.inMilliseconds) ms, stop \(round.longestStop.inMilliseconds) ms, read \(read.inMilliseconds) ms, vanished \(vanished.count) \(round.spaces.first?.untracked ?? "")")
+        print(
+            "round \(round.number): \(round.pageCount.rawValue) pages, scan \(round.duration.inMilliseconds) ms, stop \(round.longestStop.inMilliseconds) ms, read \(read.inMilliseconds) ms, vanished \(vanished.count) \(round.spaces.first?.untracked ?? "")"
+        )
         sleepThread(.milliseconds(300))
     }
     let start = MonotonicInstant.now

@@ -56,7 +56,10 @@ import Testing
         #expect(config.criuConfigurationFile == file)
     }
 
-    @Test(arguments: [("r1", true), ("a.b-c_d+e", true), ("", false), ("..", false), ("../x", false), ("a/b", false), ("-x", false), (".x", false)])
+    @Test(arguments: [
+        ("r1", true), ("a.b-c_d+e", true), ("", false), ("..", false), ("../x", false), ("a/b", false), ("-x", false),
+        (".x", false),
+    ])
     func `only identifiers that are safe in paths are taken`(_ id: String, _ isValid: Bool) {
         #expect(RuncRuntime.isValidID(id) == isValid)
     }

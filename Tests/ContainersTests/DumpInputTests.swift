@@ -16,11 +16,14 @@ import Testing
         """
 
     @Test func `private anonymous areas are hidden but for locked ones and stack pointers' pages`() {
-        let ranges = HiddenRanges.of(MemoryMap(Self.maps), locked: [0x7f00_0020_0000..<0x7f00_0030_0000], stackPointers: [0x7ffc_0002_0888, 0x7f00_0000_0010])
-        #expect(ranges == [
-            0x0100_0000..<0x0101_0000, 0x7f00_0000_1000..<0x7f00_0010_0000,
-            0x7ffc_0000_0000..<0x7ffc_0002_0000,
-        ])
+        let ranges = HiddenRanges.of(
+            MemoryMap(Self.maps), locked: [0x7f00_0020_0000..<0x7f00_0030_0000],
+            stackPointers: [0x7ffc_0002_0888, 0x7f00_0000_0010])
+        #expect(
+            ranges == [
+                0x0100_0000..<0x0101_0000, 0x7f00_0000_1000..<0x7f00_0010_0000,
+                0x7ffc_0000_0000..<0x7ffc_0002_0000,
+            ])
     }
 
     static let smaps = """
@@ -44,22 +47,23 @@ import Testing
 
             """
         let rebuilt = try #require(SmapsSnapshot(Array(Self.smaps.utf8)).rebuilt(maps: Array(today.utf8)))
-        #expect(String(decoding: rebuilt, as: UTF8.self) == """
-            01000000-01010000 rw-p 00000000 00:00 0                                  [heap]
-            VmFlags: rd wr mr mw me ac sd
-            7f0000000000-7f0000100000 rw-p 00000000 00:00 0
-            VmFlags: rd wr mr mw me lo ac
-            7f0000200000-7f0000300000 rw-p 00000000 00:00 0
-            VmFlags: rd wr mr mw me lo ac
-            7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
-            VmFlags: rd ex mr mw me de
+        #expect(
+            String(decoding: rebuilt, as: UTF8.self) == """
+                01000000-01010000 rw-p 00000000 00:00 0                                  [heap]
+                VmFlags: rd wr mr mw me ac sd
+                7f0000000000-7f0000100000 rw-p 00000000 00:00 0
+                VmFlags: rd wr mr mw me lo ac
+                7f0000200000-7f0000300000 rw-p 00000000 00:00 0
+                VmFlags: rd wr mr mw me lo ac
+                7ffc00100000-7ffc00102000 r-xp 00000000 00:00 0                          [vdso]
+                VmFlags: rd ex mr mw me de
 
-            """)
+                """)
     }
 
     @Test(arguments: [
-        "7f0000900000-7f0000a00000 rw-p 00000000 00:00 0", // new
-        "7f0000000000-7f0000300000 r--p 00000000 00:00 0", // protected otherwise
+        "7f0000900000-7f0000a00000 rw-p 00000000 00:00 0",  // new
+        "7f0000000000-7f0000300000 r--p 00000000 00:00 0",  // protected otherwise
         "rubbish",
     ])
     func `an area of which nothing is known makes the copy useless`(_ line: String) {
@@ -72,7 +76,8 @@ import Testing
 
     @Test func `streams become keys, descriptors and blockers`() {
         let streams = StandardStreams([
-            .inside, .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true), .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true),
+            .inside, .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true),
+            .hostFile(key: "file[52:1f]", path: "/data/x.log", writes: true),
         ])
         #expect(streams.externalKeys == ["file[52:1f]"])
         #expect(streams.inherited == [.init(key: "file[52:1f]", number: 1)])

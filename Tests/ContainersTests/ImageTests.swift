@@ -7,17 +7,19 @@ import Testing
 @Suite struct ImageTests {
     static func word(_ value: UInt32) -> [UInt8] { (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32($0 * 8)) } }
     static func image(_ kind: ImageFile.Kind, _ entries: [[UInt8]]) -> [UInt8] {
-        (kind == .inventory ? [] : word(ImageFile.commonMagic)) + word(kind.rawValue) + entries.flatMap { word(UInt32($0.count)) + $0 }
+        (kind == .inventory ? [] : word(ImageFile.commonMagic)) + word(kind.rawValue)
+            + entries.flatMap { word(UInt32($0.count)) + $0 }
     }
     static func entry(_ address: UInt64, _ pages: UInt64, _ flags: UInt64) -> [UInt8] {
         var w = ProtobufWriter()
         w.field(1, address)
-        w.field(2, UInt64(0)) // compat_nr_pages
+        w.field(2, UInt64(0))  // compat_nr_pages
         w.field(4, flags)
         w.field(5, pages)
         return w.bytes
     }
-    static let map = image(.pageMap, [[0x08, 0x03], entry(0x7f00_0000_0000, 2, 6), entry(0x7f00_0010_0000, 1, 4), entry(0x7f00_0020_0000, 9, 2)])
+    static let map = image(
+        .pageMap, [[0x08, 0x03], entry(0x7f00_0000_0000, 2, 6), entry(0x7f00_0010_0000, 1, 4), entry(0x7f00_0020_0000, 9, 2)])
 
     @Test func `a page map tells runs, flags and its pages file`() throws {
         let map = try PageMapImage(name: "pagemap-1.img", bytes: Self.map)
@@ -54,10 +56,12 @@ import Testing
     }
 
     @Test func `the tree lists tasks by the container's own numbers`() throws {
-        let bytes = Self.image(.processTree, [
-            [0x08, 0x01, 0x10, 0x00, 0x18, 0x01, 0x20, 0x01, 0x28, 0x01, 0x28, 0x05], // 1, threads 1 and 5
-            [0x08, 0x07, 0x10, 0x01, 0x18, 0x01, 0x20, 0x01, 0x28, 0x07],
-        ])
+        let bytes = Self.image(
+            .processTree,
+            [
+                [0x08, 0x01, 0x10, 0x00, 0x18, 0x01, 0x20, 0x01, 0x28, 0x01, 0x28, 0x05],  // 1, threads 1 and 5
+                [0x08, 0x07, 0x10, 0x01, 0x18, 0x01, 0x20, 0x01, 0x28, 0x07],
+            ])
         let tree = try ProcessTreeImage(bytes: bytes)
         #expect(tree.tasks.map(\.pid) == [1, 7])
         #expect(tree.tasks[0].threads == [1, 5])
@@ -69,12 +73,12 @@ import Testing
             var w = ProtobufWriter()
             w.field(1, UInt64(2))
             w.field(2, flags)
-            w.field(3, UInt64(1000)) // pos
-            w.field(5, bytes: [0x08, 0x00]) // fown
+            w.field(3, UInt64(1000))  // pos
+            w.field(5, bytes: [0x08, 0x00])  // fown
             w.field(6, "file[52:1f]")
-            w.field(8, UInt64(1000)) // size
+            w.field(8, UInt64(1000))  // size
             if external { w.field(9, true) }
-            w.field(10, UInt64(0o100644)) // mode
+            w.field(10, UInt64(0o100644))  // mode
             return w.bytes
         }
         func file(_ regular: [UInt8]) -> [UInt8] {
@@ -89,7 +93,7 @@ import Testing
         let outside = Self.image(.files, [file(regular(flags: 0o100001, external: true))])
         var expected = ProtobufWriter()
         expected.field(1, UInt64(2))
-        expected.field(2, UInt64(0o102001)) // O_WRONLY | O_LARGEFILE | O_APPEND
+        expected.field(2, UInt64(0o102001))  // O_WRONLY | O_LARGEFILE | O_APPEND
         expected.field(3, UInt64(1000))
         expected.field(5, bytes: [0x08, 0x00])
         expected.field(6, "file[52:1f]")

@@ -43,7 +43,9 @@ final class LabContainer {
 
     private func cleanUp() {
         try? runtime.delete(id, force: true)
-        _ = try? shell("rm -rf --one-file-system \(bundle) \(log); ip netns del \(id) 2>/dev/null; rmdir /sys/fs/cgroup/\(id) 2>/dev/null; true")
+        _ = try? shell(
+            "rm -rf --one-file-system \(bundle) \(log); ip netns del \(id) 2>/dev/null; rmdir /sys/fs/cgroup/\(id) 2>/dev/null; true"
+        )
     }
 
     /// Makes a bundle of the host's programs; its network is its own and empty.
@@ -70,13 +72,19 @@ final class LabContainer {
     }
 
     func details() throws -> RuntimeState { try runtime.details(of: id) }
-    func redis(_ words: String) throws -> String { try shell("redis-cli -s \(bundle)/rootfs/tmp/redis.sock \(words)") }
+    /// From within the container's network namespace: the kernel counts an accepted unix socket to the namespace of
+    /// whoever connected, and CRIU can't dump one of another namespace that the server hasn't closed yet.
+    func redis(_ words: String) throws -> String {
+        let pid = try runtime.state(of: id).pid
+        return try shell("nsenter -t \(pid) -n redis-cli -s \(bundle)/rootfs/tmp/redis.sock \(words)")
+    }
     func fillRedis(_ count: Int) throws {
         try eventually("redis answers") { (try? redis("ping")) == "PONG" }
         _ = try redis("debug populate \(count) key 1000")
     }
 
     /// Sleeps again and again: CRIU ends a running nanosleep(2) with EINTR, on both sides.
-    static let idleProgram = "busybox watch -t busybox true"
-    static let redisProgram = "redis-server --port 0 --unixsocket /tmp/redis.sock --save --appendonly no --enable-debug-command yes --dir /tmp"
+    static let idleProgram = "busybox tail -f /dev/null"
+    static let redisProgram =
+        "redis-server --port 0 --unixsocket /tmp/redis.sock --save --appendonly no --enable-debug-command yes --dir /tmp"
 }

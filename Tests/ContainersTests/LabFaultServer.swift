@@ -28,8 +28,8 @@ final class LabFaultServer: Sendable {
             var number = [UInt8](repeating: 0, count: 4)
             guard try connection.receive(into: &number).count == 4 else { return }
             let pid = Int32(bitPattern: number.enumerated().reduce(0) { $0 | UInt32($1.element) << UInt32($1.offset * 8) })
-            if pid == 0x5253_5446 { return } // the restore is finished
-            if pid < 0 { continue } // a zombie
+            if pid == 0x5253_5446 { return }  // the restore is finished
+            if pid < 0 { continue }  // a zombie
             var byte: [UInt8] = [0]
             var received = try connection.receive(into: &byte, maximumDescriptors: 1)
             guard let descriptor = received.descriptors.takeFirst(), let source = sources[pid] else { return }

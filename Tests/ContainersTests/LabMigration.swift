@@ -49,8 +49,10 @@ final class LabMigration {
     /// CRIU is started and waits at `pre-dump`; the container still runs.
     func startDump() throws {
         try sourceShim.setConfiguration(plan.configuration)
-        let request = plan.request(imagesDirectory: imagesFolder.raw, workDirectory: workFolder.raw, configurationFile: sourceShim.configurationPath)
-        let session = try CriuSession(request, what: "dump", environment: sourceShim.environment, logPath: "\(work)/\(DumpPlan.logName)")
+        let request = plan.request(
+            imagesDirectory: imagesFolder.raw, workDirectory: workFolder.raw, configurationFile: sourceShim.configurationPath)
+        let session = try CriuSession(
+            request, what: "dump", environment: sourceShim.environment, logPath: "\(work)/\(DumpPlan.logName)")
         self.session = session
         try session.advance(to: "pre-dump", within: .seconds(20))
     }
@@ -59,10 +61,15 @@ final class LabMigration {
     func dump(hiding: Bool) throws {
         let session = try #require(session)
         let cgroup = try #require(state.unifiedCgroup)
-        var snapshots: [Int32: SmapsSnapshot] = [:] // processes come and go while they are looked at
+        var snapshots: [Int32: SmapsSnapshot] = [:]  // processes come and go while they are looked at
         for pid in try Cgroup(path: cgroup).processes() { snapshots[pid] = try? SmapsSnapshot.of(pid: pid) }
         let freezer = try CgroupFreezer(path: cgroup)
-        try freezer.freeze()
+        try eventually("a moment at which CRIU can stop all tasks") {
+            try freezer.freeze()
+            if UnseizableTasks.find(among: try Cgroup(path: cgroup).processes()).isEmpty { return true }
+            try freezer.thaw()
+            return false
+        }
         let start = MonotonicInstant.now
         if hiding {
             try sourceShim.skipConnectionTracking()
@@ -71,7 +78,7 @@ final class LabMigration {
         try session.answer(success: true)
         try session.advance(to: "post-dump", within: .seconds(60))
         print("dump took \(start.elapsed)")
-        try freezer.requestFreeze() // CRIU has thawed the cgroup
+        try freezer.requestFreeze()  // CRIU has thawed the cgroup
     }
 
     private func hide(_ pid: Int32, _ snapshot: SmapsSnapshot) throws {

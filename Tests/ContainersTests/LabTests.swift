@@ -3,7 +3,8 @@ import Host
 import Testing
 
 /// Whether the lab host for these tests runs. It is started with `lab/up criu1`.
-private let labHostIsUp = !isInLab && geteuid() == 0
+private let labHostIsUp =
+    !isInLab && geteuid() == 0
     && (try? Spawn.run("lab/in", ["criu1", "true"]).status.isSuccess) == true
 
 /// From outside: runs the tests that need CRIU inside a lab host.
@@ -11,7 +12,8 @@ private let labHostIsUp = !isInLab && geteuid() == 0
     @Test(.tags(.lab, .criu, .root, .slow), .enabled(if: labHostIsUp, "needs the lab host criu1: lab/up criu1"))
     func `containers go through CRIU on a lab host`() throws {
         let program = try FileIO.readLink("/proc/self/exe")
-        let run = try Spawn.run("env", ["MARTLET_TEST_PROGRAM=\(program)", "Tests/containers-in-lab", "criu1"], timeout: .seconds(300))
+        let run = try Spawn.run(
+            "env", ["MARTLET_TEST_PROGRAM=\(program)", "Tests/containers-in-lab", "criu1"], timeout: .seconds(300))
         #expect(run.status.isSuccess, "\(run.outputText.suffix(4000))\(run.errorText.suffix(1000))")
     }
 }

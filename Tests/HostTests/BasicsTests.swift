@@ -34,7 +34,9 @@ import Testing
     }
 
     @Test func `a thread bears its name and runs once`() throws {
-        let name = try Thread.run(named: "a-name-too-long-for-the-kernel") { (try? FileIO.readLine("/proc/thread-self/comm")) ?? "" }
+        let name = try Thread.run(named: "a-name-too-long-for-the-kernel") {
+            (try? FileIO.readLine("/proc/thread-self/comm")) ?? ""
+        }
         #expect(name == "a-name-too-long")
     }
 
@@ -57,7 +59,8 @@ import Testing
     }
 
     @Test func `a child gets the descriptors it is meant to have and no others`() throws {
-        let extra = try OwnedDescriptor(opening: "/etc/hostname", flags: O_RDONLY), leak = dup(extra.raw) // without close-on-exec
+        // without close-on-exec
+        let extra = try OwnedDescriptor(opening: "/etc/hostname", flags: O_RDONLY), leak = dup(extra.raw)
         defer { close(leak) }
         let output = try Pipe()
         // 5 and 1 crossed on purpose: mapping one must not overwrite the source of the other.
@@ -70,17 +73,21 @@ import Testing
         let n = read(end.raw, &text, text.count)
         let lines = String(decoding: text[..<n], as: UTF8.self).split(separator: "\n").filter { $0.contains(" -> ") }
         let numbers = lines.compactMap { line in line.split(separator: " ").dropLast(2).last.flatMap { Int($0) } }
-        #expect(numbers.sorted() == [0, 1, 2, 3, 5]) // 3 is the folder that ls reads
+        #expect(numbers.sorted() == [0, 1, 2, 3, 5])  // 3 is the folder that ls reads
         withExtendedLifetime(extra) {}
     }
 
-    @Test(arguments: [UnixSocket.Kind.stream, .messages]) func `descriptors travel over a socket`(_ kind: UnixSocket.Kind) throws {
+    @Test(arguments: [UnixSocket.Kind.stream, .messages]) func `descriptors travel over a socket`(_ kind: UnixSocket.Kind) throws
+    {
         let path = "/tmp/martlet-host-socket-\(getpid())-\(kind)"
         unlink(path)
         defer { unlink(path) }
         let listener = try UnixSocket.listen(at: path, kind)
         let client = try UnixSocket.connect(to: path, kind)
-        guard let server = try listener.accept(until: .now + .seconds(5)) else { Issue.record("nobody connected"); return }
+        guard let server = try listener.accept(until: .now + .seconds(5)) else {
+            Issue.record("nobody connected")
+            return
+        }
         let file = try OwnedDescriptor(opening: "/etc/hostname", flags: O_RDONLY)
         try client.send([1, 2, 3], descriptors: [file.raw, file.raw])
         var buffer = [UInt8](repeating: 0, count: 16)
@@ -115,8 +122,8 @@ import Testing
         let base = mmap(nil, 16 * pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)!
         defer { munmap(base, 16 * pageSize) }
         for i in 0..<16 { memset(base + i * pageSize, Int32(i + 1), pageSize) }
-        munmap(base + 3 * pageSize, pageSize) // a hole
-        mprotect(base + 5 * pageSize, pageSize, PROT_NONE) // unreadable for process_vm_readv
+        munmap(base + 3 * pageSize, pageSize)  // a hole
+        mprotect(base + 5 * pageSize, pageSize, PROT_NONE)  // unreadable for process_vm_readv
         let start = UInt64(UInt(bitPattern: base))
         let memory = try RemoteMemory(thread: getpid())
         let runs = [PageRun(start: start, count: 8), PageRun(start: start + UInt64(10 * pageSize), count: 2)]
@@ -150,7 +157,9 @@ import Testing
         }
         #expect(there != here && !there.isEmpty)
         #expect(try Namespaces.identity("net", of: getpid()) == here)
-        let inside = try Namespaces.run(in: ["net", "mnt"], of: getpid()) { () throws(SystemError) in try FileIO.readLink("/proc/thread-self/ns/net") }
+        let inside = try Namespaces.run(in: ["net", "mnt"], of: getpid()) { () throws(SystemError) in
+            try FileIO.readLink("/proc/thread-self/ns/net")
+        }
         #expect(inside == here)
     }
 }

@@ -17,7 +17,7 @@ import Testing
         for _ in 0..<20 {
             let result = try Injection.userfaultfd(in: child.pid)
             #expect(result.stop < .milliseconds(200))
-            sleepThread(.milliseconds(1)) // so that the call is blocked again
+            sleepThread(.milliseconds(1))  // so that the call is blocked again
         }
         #expect(try child.terminate() == .exited(0))
     }
@@ -25,7 +25,7 @@ import Testing
     @Test(arguments: ["seccomp", "nobody", "userns"]) func `confined processes are no obstacle`(_ confinement: String) throws {
         let child = try Victim.start("blocking", [confinement])
         defer { child.end() }
-        sleepThread(.milliseconds(20)) // the confinement is set up after "ready"
+        sleepThread(.milliseconds(20))  // the confinement is set up after "ready"
         for _ in 0..<5 {
             let result = try Injection.userfaultfd(in: child.pid)
             try result.userfaultfd.negotiate([.writeProtectFlag])
@@ -49,7 +49,7 @@ import Testing
         let child = try Victim.start("blocking", ["spin"])
         defer { child.end() }
         for _ in 0..<20 {
-            try child.process.kill(SIGCHLD) // ignored by default, but it makes the thread stop on its way
+            try child.process.kill(SIGCHLD)  // ignored by default, but it makes the thread stop on its way
             _ = try Injection.userfaultfd(in: child.pid)
         }
         #expect(try child.terminate() == .exited(0))
@@ -85,7 +85,7 @@ import Testing
         #expect(throws: InjectionError.self) { try Injection.userfaultfd(in: child.pid, within: .milliseconds(100)) }
         #expect(start.elapsed < .seconds(3))
         try freezer.thaw()
-        sleepThread(.milliseconds(50)) // time for its calculation to come out wrong
+        sleepThread(.milliseconds(50))  // time for its calculation to come out wrong
         #expect(try ProcessStatus.of(pid: child.pid).tracer == 0)
         #expect(try child.terminate() == .exited(0))
         #expect(try Cgroup(path: path).processes().filter { $0 == child.pid }.count <= 1)

@@ -24,10 +24,12 @@ import Testing
 
     @Test func `each kind of area is known by its line`() {
         let map = MemoryMap(Self.maps)
-        #expect(map.areas.map(\.kind) == [
-            .filePrivate, .filePrivate, .anonymous, .anonymous, .sharedMemory, .sharedMemory, .fileShared, .anonymous, .device, .hugeTLB,
-            .anonymous, .vvar, .vdso, .vsyscall,
-        ])
+        #expect(
+            map.areas.map(\.kind) == [
+                .filePrivate, .filePrivate, .anonymous, .anonymous, .sharedMemory, .sharedMemory, .fileShared, .anonymous,
+                .device, .hugeTLB,
+                .anonymous, .vvar, .vdso, .vsyscall,
+            ])
         #expect(map.areas.filter(\.isPrivateAnonymous).map(map.name(of:)) == ["[heap]", "", "[anon:guard]", "[stack]"])
     }
 
@@ -54,7 +56,10 @@ import Testing
         #expect(map.name(of: map.areas[0]) == "")
     }
 
-    @Test(arguments: ["", "garbage\n", "1000-", "2000-1000 rw-p 0 00:00 0\n", "1000-2000 rw-p 0", "\n\n\n", "fffffffffffffffff-1 rw-p 0 0:0 0\n"])
+    @Test(arguments: [
+        "", "garbage\n", "1000-", "2000-1000 rw-p 0 00:00 0\n", "1000-2000 rw-p 0", "\n\n\n",
+        "fffffffffffffffff-1 rw-p 0 0:0 0\n",
+    ])
     func `broken lines of maps are left out`(_ text: String) { #expect(MemoryMap(text).areas.isEmpty) }
 
     @Test func `flags and sizes of smaps`() {
@@ -70,15 +75,21 @@ import Testing
 
             """
         let details = AreaDetails.parse(Array(text.utf8).span)
-        #expect(details == [
-            AreaDetails(start: 0x55d0_c2c6_b000, end: 0x55d0_c2c8_c000, flags: [.readable, .writable, .softDirty], resident: 8192, swapped: 4096),
-            AreaDetails(start: 0x7f1c_4400_0000, end: 0x7f1c_4400_1000, flags: [.readable, .writable, .locked, .userfaultWriteProtect, .guarded],
-                        resident: 0, swapped: 0),
-        ])
+        #expect(
+            details == [
+                AreaDetails(
+                    start: 0x55d0_c2c6_b000, end: 0x55d0_c2c8_c000, flags: [.readable, .writable, .softDirty], resident: 8192,
+                    swapped: 4096),
+                AreaDetails(
+                    start: 0x7f1c_4400_0000, end: 0x7f1c_4400_1000,
+                    flags: [.readable, .writable, .locked, .userfaultWriteProtect, .guarded],
+                    resident: 0, swapped: 0),
+            ])
     }
 
     @Test func `a command may hold blanks and parentheses`() throws {
-        let text = "4242 (a) (b c)) S 1 4242 4242 0 -1 4194560 93 0 0 0 1 2 0 0 20 0 7 0 123456 2490368 200 18446744073709551615 1 1\n"
+        let text =
+            "4242 (a) (b c)) S 1 4242 4242 0 -1 4194560 93 0 0 0 1 2 0 0 20 0 7 0 123456 2490368 200 18446744073709551615 1 1\n"
         let parsed = ProcessStat(Array(text.utf8).span)
         let stat = try #require(parsed)
         #expect(stat.pid == 4242)
@@ -90,7 +101,8 @@ import Testing
         #expect(!stat.hasEnded)
     }
 
-    @Test(arguments: ["", "12", "12 (x", "12 (x) ", "12 (x) S 1 2"]) func `a stat line that is cut off is refused`(_ text: String) {
+    @Test(arguments: ["", "12", "12 (x", "12 (x) ", "12 (x) S 1 2"]) func `a stat line that is cut off is refused`(_ text: String)
+    {
         let parsed = ProcessStat(Array(text.utf8).span)
         #expect(parsed == nil)
     }
@@ -131,9 +143,12 @@ import Testing
     @Test func `what a thread does in the kernel`() {
         func parse(_ text: String) -> ThreadSystemCall? { ThreadSystemCall(Array(text.utf8).span) }
         #expect(parse("running\n") == .running)
-        #expect(parse("-1 0x7ffc1000 0x7f00\n") == .blocked(number: nil, arguments: [], stackPointer: 0x7ffc_1000, programCounter: 0x7f00))
-        #expect(parse("230 0x0 0x1 0x2 0x3 0x4 0x5 0x7ffc2000 0x7f11\n")
-            == .blocked(number: 230, arguments: [0, 1, 2, 3, 4, 5], stackPointer: 0x7ffc_2000, programCounter: 0x7f11))
+        #expect(
+            parse("-1 0x7ffc1000 0x7f00\n")
+                == .blocked(number: nil, arguments: [], stackPointer: 0x7ffc_1000, programCounter: 0x7f00))
+        #expect(
+            parse("230 0x0 0x1 0x2 0x3 0x4 0x5 0x7ffc2000 0x7f11\n")
+                == .blocked(number: 230, arguments: [0, 1, 2, 3, 4, 5], stackPointer: 0x7ffc_2000, programCounter: 0x7f11))
         #expect(parse("230 0x0 0x1\n") == nil)
         #expect(parse("") == nil)
     }
@@ -147,8 +162,13 @@ import Testing
             """
         let mounts = MountInfo.parse(Array(text.utf8).span)
         #expect(mounts.count == 2)
-        #expect(mounts[0] == MountInfo(id: 36, parent: 35, device: 98 << 20, root: "/mnt1", mountPoint: "/mnt/with blank", options: ["rw", "noatime"],
-                                       propagation: ["shared:1", "master:2"], type: "ext3", source: "/dev/root", superOptions: ["rw", "errors=continue"]))
+        #expect(
+            mounts[0]
+                == MountInfo(
+                    id: 36, parent: 35, device: 98 << 20, root: "/mnt1", mountPoint: "/mnt/with blank",
+                    options: ["rw", "noatime"],
+                    propagation: ["shared:1", "master:2"], type: "ext3", source: "/dev/root",
+                    superOptions: ["rw", "errors=continue"]))
         #expect(mounts[1].propagation.isEmpty && mounts[1].type == "cgroup2")
     }
 
@@ -162,7 +182,10 @@ import Testing
         #expect(ProcFS.parseNumbers(Array("12\n7 9\n".utf8).span) == [12, 7, 9])
     }
 
-    @Test(arguments: [("populated 1\nfrozen 1\n", Cgroup.Version.v2, true), ("populated 1\nfrozen 0\n", .v2, false), ("FROZEN\n", .v1, true), ("FREEZING\n", .v1, false), ("", .v2, false)])
+    @Test(arguments: [
+        ("populated 1\nfrozen 1\n", Cgroup.Version.v2, true), ("populated 1\nfrozen 0\n", .v2, false), ("FROZEN\n", .v1, true),
+        ("FREEZING\n", .v1, false), ("", .v2, false),
+    ])
     func `the state of a freezer`(_ text: String, _ version: Cgroup.Version, _ frozen: Bool) {
         let isFrozen = CgroupFreezer.isFrozen(Array(text.utf8).span, version)
         #expect(isFrozen == frozen)

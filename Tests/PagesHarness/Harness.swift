@@ -54,9 +54,11 @@ enum Harness {
         say("outcome tookOver filling \(server.isFilling) finished \(server.isRestoreFinished)")
         if !server.isFilling { server.startFill() }
         for space in server.store.spaces {
-            try Stamp.land(server.store, space, server.store.missingLive(space).flatMap { run in
-                (0..<run.count).map { PageRun(start: run.start + UInt64($0 * 4096), count: 1) }
-            })
+            try Stamp.land(
+                server.store, space,
+                server.store.missingLive(space).flatMap { run in
+                    (0..<run.count).map { PageRun(start: run.start + UInt64($0 * 4096), count: 1) }
+                })
         }
         while let event = mail.next() {
             say("event \(name(event))")

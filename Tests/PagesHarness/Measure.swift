@@ -23,7 +23,8 @@ extension Harness {
             let store = try PageStore(kind: .memory, capacity: .gibibytes(16))
             try Stamp.land(store, process: 0, pages: pages, dense: true)
             let mail = Mailbox<FaultServerEvent>()
-            let server = try FaultServer(store: store, folder: folder, spaceOf: { SpaceID(UInt32($0)) }, events: { mail.post($0) })
+            let server = try FaultServer(
+                store: store, folder: folder, spaceOf: { SpaceID(UInt32($0)) }, events: { mail.post($0) })
             let input = try Pipe()
             var spawn = Spawn(client, [folder, scenario, "\(pages)", "1", "7"])
             spawn.environment = ["DENSE=1"]
@@ -35,8 +36,9 @@ extension Harness {
             while let event = mail.next() {
                 guard case .filled(let f) = event else { continue }
                 let rate = Double(f.pushed) * 4096 / 1e6 / f.duration.inMilliseconds
-                say("\(scenario): fill \(f.duration.inMilliseconds) ms, pushed \(f.pushed) pages at \(rate) GB/s, faults \(f.faults), "
-                    + "service mean \(f.serviceMean.inMilliseconds * 1000) us, max \(f.serviceMax.inMilliseconds * 1000) us")
+                say(
+                    "\(scenario): fill \(f.duration.inMilliseconds) ms, pushed \(f.pushed) pages at \(rate) GB/s, faults \(f.faults), "
+                        + "service mean \(f.serviceMean.inMilliseconds * 1000) us, max \(f.serviceMax.inMilliseconds * 1000) us")
                 break
             }
             _ = try child.wait()

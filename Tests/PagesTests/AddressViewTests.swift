@@ -4,7 +4,9 @@ import Testing
 struct AddressViewTests {
     private let page: UInt64 = 4096
     private func range(_ first: UInt64, _ count: UInt64) -> Range<UInt64> { (first * 4096)..<((first + count) * 4096) }
-    private func images(_ view: AddressView, _ pages: Range<UInt64>) -> [UInt64?] { pages.map { view.image(of: $0 * 4096).map { $0 / 4096 } } }
+    private func images(_ view: AddressView, _ pages: Range<UInt64>) -> [UInt64?] {
+        pages.map { view.image(of: $0 * 4096).map { $0 / 4096 } }
+    }
     private func move(_ view: inout AddressView, _ from: UInt64, _ to: UInt64, _ count: UInt64) {
         view.move(from: from * 4096, to: to * 4096, length: count * 4096)
     }
@@ -26,7 +28,7 @@ struct AddressViewTests {
         for told in [true, false] {
             var view = AddressView()
             move(&view, 10, 100, 4)
-            if told { view.unmap(range(10, 4)) } // the kernel's order: REMAP first
+            if told { view.unmap(range(10, 4)) }  // the kernel's order: REMAP first
             #expect(images(view, 9..<15) == [9, nil, nil, nil, nil, 14])
             #expect(images(view, 100..<105) == [10, 11, 12, 13, 104])
             #expect(view.current(of: 11 * page, pages: 16)! == (101 * page, 3))
@@ -46,7 +48,7 @@ struct AddressViewTests {
 
     @Test func `what lay at the target of a move is gone`() {
         var view = AddressView()
-        move(&view, 10, 20, 2) // onto pages 20 and 21, whose unmapping was not told
+        move(&view, 10, 20, 2)  // onto pages 20 and 21, whose unmapping was not told
         #expect(images(view, 19..<23) == [19, 10, 11, 22])
         move(&view, 20, 40, 2)
         #expect(images(view, 19..<23) == [19, nil, nil, 22])

@@ -14,20 +14,22 @@ struct FaultServerTests {
         return store
     }
 
-    @Test(arguments: [("plain", 20000, 1), ("plain", 1500, 30), ("fork", 12000, 1), ("fork", 2000, 4), ("layout", 15000, 1),
-                      ("layout", 3000, 6), ("torture", 8000, 2), ("churn", 15000, 1)])
+    @Test(arguments: [
+        ("plain", 20000, 1), ("plain", 1500, 30), ("fork", 12000, 1), ("fork", 2000, 4), ("layout", 15000, 1),
+        ("layout", 3000, 6), ("torture", 8000, 2), ("churn", 15000, 1),
+    ])
     func `restored processes find every page while it is filled`(scenario: String, pages: Int, processes: Int) throws {
         for (round, pushPages) in [16, 1].enumerated() {
             let folder = Folder()
             var options = FaultServer.Options()
-            options.pushPages = pushPages // one page a call makes the fill long enough to meet every event
+            options.pushPages = pushPages  // one page a call makes the fill long enough to meet every event
             options.hotFirst = round == 1
             let served = try Served(try Self.store(processes, pages: pages), folder, processes: processes, options: options)
             let client = try Programs.client(folder, scenario, pages: pages, processes: processes, seed: round + 1)
             #expect(client.line() == "ready")
             try served.untilFinished()
             client.tell("go")
-            if round == 1 { sleepThread(.milliseconds(5)) } // in the midst of what the processes do
+            if round == 1 { sleepThread(.milliseconds(5)) }  // in the midst of what the processes do
             served.server.startFill()
             let figures = try served.untilFilled()
             #expect(client.lines(until: "ok") == ["ok"])
@@ -46,7 +48,7 @@ struct FaultServerTests {
         client.tell("go")
         #expect(client.lines(until: "ok") == ["ready", "ok"])
         served.server.startFill()
-        let figures = try served.untilFilled() // the processes are gone: there is nothing left to push
+        let figures = try served.untilFilled()  // the processes are gone: there is nothing left to push
         #expect(figures.faults >= 1000)
         #expect(figures.pushed == 0)
         if scenario == "fork" || scenario == "torture" { #expect(figures.forks > 0) }
@@ -73,10 +75,12 @@ struct FaultServerTests {
         let wanted = Mutex<[UInt64: Int]>([:])
         let requests = Mailbox<PageRun>()
         let store = try Self.store(1, pages: pages) { $0 % 3 == 0 }
-        let served = try Served(store, folder, processes: 1, onMissing: { _, run in
-            wanted.withLock { $0[run.start, default: 0] += 1 }
-            requests.post(run)
-        })
+        let served = try Served(
+            store, folder, processes: 1,
+            onMissing: { _, run in
+                wanted.withLock { $0[run.start, default: 0] += 1 }
+                requests.post(run)
+            })
         let client = try Programs.client(folder, "plain", pages: pages)
         try served.untilFinished()
         client.tell("go")
@@ -146,7 +150,8 @@ struct FaultServerTests {
     // MARK: clients that misbehave
 
     enum Misdeed: CaseIterable {
-        case nothing, garbage, halfPid, zeroPid, noDescriptor, twoDescriptors, wrongDescriptor, descriptorWithPid, afterFinish, silence
+        case nothing, garbage, halfPid, zeroPid, noDescriptor, twoDescriptors, wrongDescriptor, descriptorWithPid, afterFinish,
+            silence
     }
 
     @Test(arguments: Misdeed.allCases)
@@ -171,7 +176,7 @@ struct FaultServerTests {
                 try socket.send([0], descriptors: [file.raw])
             case .descriptorWithPid: try socket.send(pid, descriptors: [file.raw])
             case .afterFinish: try socket.send([0x46, 0x54, 0x53, 0x52, 1, 0, 0, 0])
-            case .silence: try socket.send(pid) // and stays connected beside the honest client
+            case .silence: try socket.send(pid)  // and stays connected beside the honest client
             }
             if misdeed == .silence {
                 try Self.serveHonestly(served, folder)

@@ -32,7 +32,7 @@ struct KeeperTests {
         #expect(trio.client.line() == "ready")
         #expect(trio.server.lines(until: "event finished").last == "event finished")
         trio.client.tell("go")
-        sleepThread(.milliseconds(milliseconds)) // wherever this meets the fill: every moment must be survived
+        sleepThread(.milliseconds(milliseconds))  // wherever this meets the fill: every moment must be survived
         try trio.server.child.kill(SIGKILL)
         let story = trio.keeper.lines(until: "event filled")
         #expect(trio.client.lines(until: "ok").last == "ok")
@@ -48,14 +48,14 @@ struct KeeperTests {
         let trio = try Trio("plain", pages: 1000, missing: 1)
         #expect(trio.server.lines(until: "event finished").last == "event finished")
         trio.client.tell("go")
-        #expect(trio.server.lines(until: "wanted").last?.hasPrefix("wanted") == true) // read, and not answered
+        #expect(trio.server.lines(until: "wanted").last?.hasPrefix("wanted") == true)  // read, and not answered
         try trio.server.child.kill(SIGKILL)
         #expect(trio.keeper.lines(until: "event filled").contains { $0.hasPrefix("outcome tookOver") })
         #expect(trio.client.lines(until: "ok").last == "ok")
     }
 
     @Test func `a server killed before the fill leaves a keeper that serves and can fill`() throws {
-        let trio = try Trio("plain", pages: 3000, processes: 2, push: 0) // 0: it never begins to fill
+        let trio = try Trio("plain", pages: 3000, processes: 2, push: 0)  // 0: it never begins to fill
         #expect(trio.server.lines(until: "event finished").last == "event finished")
         try trio.server.child.kill(SIGKILL)
         trio.client.tell("go")
@@ -78,7 +78,7 @@ struct KeeperTests {
         try served.untilFinished()
         served.server.stop()
         #expect(keeper.lines(until: "outcome").last == "outcome released")
-        _ = client // its process ends with the test
+        _ = client  // its process ends with the test
     }
 
     @Test func `a dead keeper is reported and a new one takes its place`() throws {
@@ -113,7 +113,7 @@ struct KeeperTests {
         let pair = try UnixSocket.pair(.messages)
         let keeper = try Program(try Programs.harness, ["keep", "16"], descriptors: [3: pair.second.descriptor.raw])
         #expect(keeper.line() == "keeping")
-        pair.split { _, _ in } // both ends closed here
+        pair.split { _, _ in }  // both ends closed here
         #expect(keeper.lines(until: "outcome").last == "outcome nothingToKeep")
     }
 

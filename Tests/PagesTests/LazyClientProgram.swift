@@ -109,7 +109,8 @@ struct Served {
         self.mail = mail
         server = try FaultServer(
             store: store, folder: folder.path, options: options,
-            spaceOf: { (1...Int32(processes)).contains($0) ? .init(UInt32($0)) : nil }, onMissing: onMissing, events: { mail.post($0) })
+            spaceOf: { (1...Int32(processes)).contains($0) ? .init(UInt32($0)) : nil }, onMissing: onMissing,
+            events: { mail.post($0) })
     }
 
     /// Events up to one that `last` accepts. Throws after 60 s without.

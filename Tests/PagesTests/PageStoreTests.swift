@@ -8,7 +8,9 @@ struct PageStoreTests {
     private let space = SpaceID(3)
     private let base: UInt64 = 0x7f00_0000_0000
 
-    private func store(_ capacity: ByteCount = .mebibytes(64)) throws -> PageStore { try PageStore(kind: .memory, capacity: capacity) }
+    private func store(_ capacity: ByteCount = .mebibytes(64)) throws -> PageStore {
+        try PageStore(kind: .memory, capacity: capacity)
+    }
     private func run(_ first: Int, _ count: Int) -> PageRun { PageRun(start: base + UInt64(first * pageSize), count: count) }
     private func address(_ page: Int) -> UInt64 { base + UInt64(page * pageSize) }
     private func land(_ store: PageStore, _ first: Int, _ count: Int, value: UInt8) throws {
@@ -109,12 +111,17 @@ struct PageStoreTests {
     @Test func `more than the capacity is refused, and what was there stays`() throws {
         let store = try store(.mebibytes(4))
         try land(store, 0, 1024, value: 1)
-        #expect(throws: StoreError.full(stored: .mebibytes(4), limit: .mebibytes(4), kernel: nil)) { try land(store, 2000, 1, value: 2) }
-        try land(store, 0, 1024, value: 3) // over what is stored: takes no more room
+        #expect(throws: StoreError.full(stored: .mebibytes(4), limit: .mebibytes(4), kernel: nil)) {
+            try land(store, 2000, 1, value: 2)
+        }
+        try land(store, 0, 1024, value: 3)  // over what is stored: takes no more room
         #expect(value(store, 1023) == 3 && value(store, 2000) == nil)
     }
 
-    @Test(arguments: [(UInt64(1), 4096, UInt32(1)), (0, 100, 1), (0, 4096, 0), (0, 4096, 1 << 28), (UInt64.max - 4095, 4096, 1), (1 << 57, 4096, 1)])
+    @Test(arguments: [
+        (UInt64(1), 4096, UInt32(1)), (0, 100, 1), (0, 4096, 0), (0, 4096, 1 << 28), (UInt64.max - 4095, 4096, 1),
+        (1 << 57, 4096, 1),
+    ])
     func `what isn't whole pages of a user's address space is refused`(address: UInt64, count: Int, space: UInt32) throws {
         let store = try store()
         let bytes = [UInt8](repeating: 1, count: count)
@@ -196,12 +203,15 @@ struct PageStoreTests {
                 landed += 64
             }
         }
-        guard case .full(_, _, let kernel?) = error else { Issue.record("\(String(describing: error))"); return }
+        guard case .full(_, _, let kernel?) = error else {
+            Issue.record("\(String(describing: error))")
+            return
+        }
         #expect(kernel.errno == ENOSPC)
         #expect(landed > 1000 && (0..<landed).allSatisfy { value(store, $0) == 1 })
         #expect(store.statistics.stored == PageCount(landed))
         store.drop(space)
-        try land(store, 0, 64, value: 2) // room again
+        try land(store, 0, 64, value: 2)  // room again
     }
 
     @Test func `a spill folder keeps no name and works as memory does`() throws {

@@ -9,7 +9,9 @@ enum Stamp {
     static func isUnknown(_ page: Int) -> Bool { page % 11 == 5 }
 
     static func write(_ address: UInt64, into page: UnsafeMutableRawPointer) {
-        for word in 0..<512 { page.storeBytes(of: (address + UInt64(word * 8)) &* 0x9E37_79B9_7F4A_7C15, toByteOffset: word * 8, as: UInt64.self) }
+        for word in 0..<512 {
+            page.storeBytes(of: (address + UInt64(word * 8)) &* 0x9E37_79B9_7F4A_7C15, toByteOffset: word * 8, as: UInt64.self)
+        }
     }
 
     /// Runs of pages that `wanted` picks, at most `most` long.

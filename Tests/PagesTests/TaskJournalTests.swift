@@ -15,7 +15,8 @@ struct TaskJournalTests {
     }
     /// What the kernel writes for one event: number of the event, then three words.
     private func event(_ kind: UInt8, _ words: UInt64...) -> [UInt8] {
-        [kind, 0, 0, 0, 0, 0, 0, 0] + (words + [0, 0, 0]).prefix(3).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
+        [kind, 0, 0, 0, 0, 0, 0, 0]
+            + (words + [0, 0, 0]).prefix(3).flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> ($0 * 8)) } }
     }
     /// Writes records where the next ones belong, without moving the end: as a writer that is killed at once.
     private func writeBehindTheEnd(_ journal: TaskJournal, _ bytes: [UInt8]) {
@@ -67,6 +68,8 @@ struct TaskJournalTests {
     }
 
     @Test func `other files are no journal`() throws {
-        #expect(throws: StoreError.self) { _ = try TaskJournal(adopting: try OwnedDescriptor(opening: "/dev/null", flags: O_RDWR)) }
+        #expect(throws: StoreError.self) {
+            _ = try TaskJournal(adopting: try OwnedDescriptor(opening: "/dev/null", flags: O_RDWR))
+        }
     }
 }

@@ -7,7 +7,9 @@ import Testing
     /// 100 MB/s over 100 ms: one page of 4096 bytes takes 0.041 ms; floor 36.5 ms.
     static let fixed = Convergence.FixedCosts(dumpAndShip: 16.5, finalScan: 1, restore: 20)
 
-    static func convergence(_ method: Plan.Method = .auto, later: Bool = true, _ change: (inout MigrationOptions) -> Void = { _ in }) -> Convergence {
+    static func convergence(
+        _ method: Plan.Method = .auto, later: Bool = true, _ change: (inout MigrationOptions) -> Void = { _ in }
+    ) -> Convergence {
         var options = MigrationOptions()
         options.method = method
         change(&options)
@@ -74,7 +76,9 @@ import Testing
             $0.maxRounds = 1
         }
         let reason = convergence.roundFinished(Self.round(dirty: 2441)).reason
-        #expect(reason == "after 1 rounds, the most allowed, predicted downtime is 121 ms, the limit is 50 ms; the rest is sent frozen")
+        #expect(
+            reason
+                == "after 1 rounds, the most allowed, predicted downtime is 121 ms, the limit is 50 ms; the rest is sent frozen")
     }
 
     @Test func `the memory threshold freezes whatever the prediction says`() {
@@ -87,7 +91,13 @@ import Testing
 
     @Test func `a limit below dump and restore is said to be out of reach`() {
         #expect(Self.decisions([10], Self.convergence { $0.downtimeLimit = 10 }) == ["stop"])
-        #expect(Self.decisions([10], Self.convergence { $0.downtimeLimit = 10; $0.limitIsStrict = true }) == ["give up"])
+        #expect(
+            Self.decisions(
+                [10],
+                Self.convergence {
+                    $0.downtimeLimit = 10
+                    $0.limitIsStrict = true
+                }) == ["give up"])
     }
 
     @Test func `hybrid needs one round`() {

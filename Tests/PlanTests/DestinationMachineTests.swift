@@ -1,3 +1,4 @@
+import Model
 import Testing
 
 @testable import Plan
@@ -101,7 +102,14 @@ import Testing
         offer.version = 99
         _ = machine.handle(.received(.offer(offer)))
         let actions = machine.handle(.checked(Sample.findings, Sample.recovery))
-        #expect(actions.contains { if case .send(.findings(let answer)) = $0 { answer.findings.contains { $0.code == "protocol-version" } } else { false } })
+        #expect(
+            actions.contains {
+                if case .send(.findings(let answer)) = $0 {
+                    answer.findings.contains { $0.code == "protocol-version" }
+                } else {
+                    false
+                }
+            })
     }
 
     @Test func `a session without a journal answers that it knows nothing`() {

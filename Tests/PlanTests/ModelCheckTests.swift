@@ -1,3 +1,4 @@
+import Model
 import Testing
 
 @testable import Plan
@@ -64,7 +65,9 @@ import Testing
         var world = World(.preCopy, faults: 0, grain: .coarse)
         while world.destination.journal.contains(.ready) == false { world = world.after(world.ordinarySteps()[0]) }
         world.tellDestination(.received(.release))
-        while world.broken == nil, let step = world.ordinarySteps().first(where: { if case .perform(.destination, _) = $0 { true } else { false } }) {
+        while world.broken == nil,
+            let step = world.ordinarySteps().first(where: { if case .perform(.destination, _) = $0 { true } else { false } })
+        {
             world = world.after(step)
         }
         #expect(world.broken == "the destination runs without a decision")

@@ -12,7 +12,9 @@ import Testing
     @Test(arguments: ["page-server", "pre-copy-page-server", "post-copy", "replay"])
     func `known but unsupported methods are refused in words`(_ name: String) {
         let error = #expect(throws: OptionError.self) { try Plan.Method.parse(name) }
-        #expect(error?.description == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, pre-copy, hybrid)")
+        #expect(
+            error?.description
+                == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, pre-copy, hybrid)")
     }
 
     @Test func `an unknown method is refused with the known ones`() {
@@ -31,8 +33,20 @@ import Testing
         ("--bandwidth", { $0.bandwidth = ByteCount(1) }),
         ("--timeout", { $0.timeout = 0 }),
         ("--method", { $0.method = .replay }),
-        ("--method", { $0.method = .hybrid; $0.allowPostCopy = false }),
-        ("--method", { $0.method = .hybrid; $0.restoreWay = .images }),
+        (
+            "--method",
+            {
+                $0.method = .hybrid
+                $0.allowPostCopy = false
+            }
+        ),
+        (
+            "--method",
+            {
+                $0.method = .hybrid
+                $0.restoreWay = .images
+            }
+        ),
     ]
 
     @Test(arguments: mistakes.indices)
@@ -55,12 +69,18 @@ import Testing
         #expect(try FailurePoint.parse("source.freeze.kill").hit(.source, .freeze))
     }
 
-    @Test(arguments: ["", "source.freeze", "source.freeze.dance", "moon.freeze.kill", "source.nap.kill", "source.copy-x.kill", "source.freeze.kill-agent"])
+    @Test(arguments: [
+        "", "source.freeze", "source.freeze.dance", "moon.freeze.kill", "source.nap.kill", "source.copy-x.kill",
+        "source.freeze.kill-agent",
+    ])
     func `a wrong failure point is refused in words`(_ text: String) {
         #expect(throws: OptionError.self) { try FailurePoint.parse(text) }
     }
 
-    @Test(arguments: [("00112233445566778899aabbccddeeff", true), ("00112233445566778899AABBCCDDEEFF", false), ("../../../../../../../../../../etc", false), ("", false)])
+    @Test(arguments: [
+        ("00112233445566778899aabbccddeeff", true), ("00112233445566778899AABBCCDDEEFF", false),
+        ("../../../../../../../../../../etc", false), ("", false),
+    ])
     func `a migration id is safe as a file name`(_ text: String, _ valid: Bool) {
         #expect((MigrationID(rawValue: text) != nil) == valid)
     }

@@ -1,3 +1,4 @@
+import Model
 import Testing
 
 @testable import Plan
@@ -53,7 +54,8 @@ import Testing
     }
 
     @Test func `a recovered source does nothing when all is done`() {
-        var machine = SourceMachine(recovering: [.opened, .decided, .running, .done].map { Sample.record($0, .source) }, container: .gone)!
+        var machine = SourceMachine(
+            recovering: [.opened, .decided, .running, .done].map { Sample.record($0, .source) }, container: .gone)!
         let answer1 = machine.handle(.started)
         #expect(answer1.contains(.finish(Ending(.migrated))))
     }

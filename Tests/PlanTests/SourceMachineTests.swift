@@ -13,7 +13,10 @@ import Testing
         (.journalWritten(.opened), [.enter(.prepare)]),
         (.received(.prepared(Prepared(rootfs: "/r", takesAddresses: true))), [.stopTimer(.answer), .syncFiles]),
         (.filesSynced, [.enter(.copy(round: 0)), .startRound(0)]),
-        (.roundFinished(Sample.report(dirty: 100_000)), [.enter(.copy(round: 1)), .startRound(1), .startCriu, .send(.standBy), .syncFiles]),
+        (
+            .roundFinished(Sample.report(dirty: 100_000)),
+            [.enter(.copy(round: 1)), .startRound(1), .startCriu, .send(.standBy), .syncFiles]
+        ),
         (.criuHeld, []),
         (.filesSynced, []),
         (.received(.standingBy), [.stopTimer(.answer)]),
@@ -59,7 +62,11 @@ import Testing
         }
         let finished = machine.isFinished
         #expect(finished)
-        #expect(phases == ["check", "prepare", "copy 0", "copy 1", "cut", "freeze", "capture", "ship", "restore", "decide", "release", "fill", "clean"])
+        #expect(
+            phases == [
+                "check", "prepare", "copy 0", "copy 1", "cut", "freeze", "capture", "ship", "restore", "decide", "release",
+                "fill", "clean",
+            ])
     }
 
     /// Index of the first step at which the decision may be on disk.
@@ -180,7 +187,10 @@ import Testing
         #expect(answer3.contains(.connect))
         _ = machine.handle(.connectionFailed(Sample.problem))
         let actions = machine.handle(.timer(.patience))
-        #expect(actions.contains { if case .finish(let ending) = $0 { ending.needsRecover && ending.exitCode == .rolledBack } else { false } })
+        #expect(
+            actions.contains {
+                if case .finish(let ending) = $0 { ending.needsRecover && ending.exitCode == .rolledBack } else { false }
+            })
     }
 
     @Test func `a decided source never thaws while it hears nothing`() {
@@ -193,7 +203,9 @@ import Testing
         }
         all += machine.handle(.timer(.patience))
         #expect(!all.contains { if case .rollBack = $0 { true } else { false } })
-        #expect(all.contains { if case .finish(let ending) = $0 { ending.needsRecover && ending.exitCode == .failed } else { false } })
+        #expect(
+            all.contains { if case .finish(let ending) = $0 { ending.needsRecover && ending.exitCode == .failed } else { false } }
+        )
     }
 
     @Test func `a decided source thaws when the destination durably aborted`() {
@@ -220,7 +232,9 @@ import Testing
         }
         let answer6 = machine.handle(.frozen)
         #expect(answer6.contains(.sendFinalPages(.listOnly)))
-        for event in [SourceEvent.dumped, .refrozen, .finalPagesSent, .filesSynced, .imagesShipped(Sample.shipped), .received(.ready)] {
+        for event in [
+            SourceEvent.dumped, .refrozen, .finalPagesSent, .filesSynced, .imagesShipped(Sample.shipped), .received(.ready),
+        ] {
             _ = machine.handle(event)
         }
         let answer7 = machine.handle(.journalWritten(.decided))

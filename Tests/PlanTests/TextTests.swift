@@ -28,7 +28,8 @@ import Testing
                 == #"{"bytes_sent":9000,"container":"redis","destination":"beta","downtime_ms":0,"engine":"runc","#
                 + #""error":{"hint":"c","what":"a","why":"b"},"event":"result","memory_bytes":12288,"method":"pre-copy","#
                 + #""outcome":"rolled-back","phases":[{"duration_ms":0.25,"frozen":true,"name":"freeze","start_ms":700}],"#
-                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3}],"source":"alpha","total_ms":812.5}"#)
+                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3}],"source":"alpha","total_ms":812.5}"#
+        )
     }
 
     @Test func `a journal record is one line`() throws {
@@ -70,7 +71,9 @@ import Testing
     }
 
     @Test func `phases keep their names and only the middle ones are frozen`() {
-        let all: [Phase] = [.check, .prepare, .copy(round: 3), .cut, .freeze, .capture, .ship, .restore, .decide, .release, .fill, .clean]
+        let all: [Phase] = [
+            .check, .prepare, .copy(round: 3), .cut, .freeze, .capture, .ship, .restore, .decide, .release, .fill, .clean,
+        ]
         #expect(all.map(\.name) == Phase.names)
         #expect(all.filter(\.isFrozen).map(\.name) == ["freeze", "capture", "ship", "restore", "decide", "release"])
         #expect(Phase.copy(round: 3).label == "copy 3")
@@ -100,10 +103,11 @@ import Testing
         #expect(offset.atSource(60_000) == 11_000)
     }
 
-    @Test(arguments: [
-        (Ending(.migrated), 0), (Ending(.checked), 0), (Ending(.refused), 3), (Ending(.rolledBack), 4),
-        (Ending(.failed), 5), (Ending(.rolledBack, interrupted: true), 130),
-    ] as [(Ending, Int32)])
+    @Test(
+        arguments: [
+            (Ending(.migrated), 0), (Ending(.checked), 0), (Ending(.refused), 3), (Ending(.rolledBack), 4),
+            (Ending(.failed), 5), (Ending(.rolledBack, interrupted: true), 130),
+        ] as [(Ending, Int32)])
     func `exit codes follow the contract`(_ ending: Ending, _ code: Int32) {
         #expect(ending.exitCode.rawValue == code)
     }

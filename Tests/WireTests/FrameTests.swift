@@ -137,7 +137,7 @@ import Testing
     @Test func `unknown kinds, codecs and reserved bits are refused`() {
         let mark = frame(FrameHeader(kind: .mark))
         for (offset, value, error) in [
-            (0, UInt8(0), FrameError.kind(came: 0)), (0, 8, .kind(came: 8)), (1, 3, .codec(came: 3, kind: .mark)),
+            (0, UInt8(0), FrameError.kind(came: 0)), (0, 9, .kind(came: 9)), (1, 3, .codec(came: 3, kind: .mark)),
             (3, 1, .reserved(came: 256)),
         ] {
             var bytes = mark

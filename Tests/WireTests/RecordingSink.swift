@@ -8,6 +8,7 @@ final class RecordingSink: FrameSink {
     enum Event: Equatable {
         case pages(UInt32, UInt64, [UInt8])
         case zero(UInt32, PageRun)
+        case stale(UInt32, PageRun)
         case live(UInt32, [PageRun])
         case blob(UInt32, UInt64, [UInt8])
         case mark(UInt64)
@@ -33,6 +34,7 @@ final class RecordingSink: FrameSink {
     }
 
     func zero(space: SpaceID, run: PageRun) { state.withLock { $0.append(.zero(space.rawValue, run)) } }
+    func stale(space: SpaceID, run: PageRun) { state.withLock { $0.append(.stale(space.rawValue, run)) } }
     func live(space: SpaceID, runs: [PageRun]) { state.withLock { $0.append(.live(space.rawValue, runs)) } }
 
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) {

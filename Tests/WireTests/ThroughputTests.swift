@@ -9,6 +9,7 @@ import Testing
 private final class Drain: FrameSink {
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) {}
     func zero(space: SpaceID, run: PageRun) {}
+    func stale(space: SpaceID, run: PageRun) {}
     func live(space: SpaceID, runs: [PageRun]) {}
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) {}
     func mark(token: UInt64) {}

@@ -17,6 +17,7 @@ Only the Python standard library, so that it runs on any host.
 """
 import argparse
 import json
+import os
 import select
 import signal
 import socket
@@ -168,7 +169,7 @@ def main():
     if not a.no_writer:
         threads.append(threading.Thread(target=writer, args=(connections[1], a, result)))
     connections[0].ensure()
-    print(json.dumps({"event": "watching"}), flush=True)
+    print(json.dumps({"event": "watching", "pid": os.getpid()}), flush=True)
     for t in threads:
         t.start()
     if a.seconds:

@@ -16,7 +16,8 @@ public enum BundleError: Error, Hashable, CustomStringConvertible {
         switch self {
         case .system(let error): "\(error)"
         case .malformed(let path, let why): "\(path) can't be read: \(why)"
-        case .noContainer(let id, let root): "no container \(id) in \(root); `runc --root \(root) list` shows those that are there"
+        case .noContainer(let id, let root):
+            "no container \(id) in \(root); `runc --root \(root) list` shows those that are there"
         case .runtime(let command, let status, let output): "\(command): \(status): \(output)"
         case .stillMounted(let path, let why): "\(path) can't be unmounted (\(why)): nothing beneath it was removed"
         }

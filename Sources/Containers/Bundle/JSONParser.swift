@@ -150,7 +150,9 @@ private struct JSONParser {
     mutating func fourHexDigits() throws(JSONSyntaxError) -> UInt32 {
         var value: UInt32 = 0
         for _ in 0..<4 {
-            guard let c = next, let digit = Character(UnicodeScalar(c)).hexDigitValue else { throw failure("four hexadecimal digits are due") }
+            guard let c = next, let digit = Character(UnicodeScalar(c)).hexDigitValue else {
+                throw failure("four hexadecimal digits are due")
+            }
             value = value << 4 | UInt32(digit)
             at += 1
         }
@@ -164,7 +166,8 @@ private struct JSONParser {
             let before = at
             at += 2
             let second = try fourHexDigits()
-            if (0xdc00..<0xe000).contains(second), let scalar = UnicodeScalar(0x10000 + (first - 0xd800) << 10 + second - 0xdc00) {
+            if (0xdc00..<0xe000).contains(second), let scalar = UnicodeScalar(0x10000 + (first - 0xd800) << 10 + second - 0xdc00)
+            {
                 return Character(scalar)
             }
             at = before

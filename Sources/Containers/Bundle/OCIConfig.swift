@@ -52,7 +52,8 @@ public struct OCIConfig: Sendable {
     public var user: User {
         func id(_ value: JSONValue?) -> UInt32 { value?.integer.flatMap { UInt32(exactly: $0) } ?? 0 }
         let user = json[["process", "user"]]
-        return User(uid: id(user?["uid"]), gid: id(user?["gid"]), additionalGIDs: (user?["additionalGids"]?.array ?? []).map { id($0) })
+        return User(
+            uid: id(user?["uid"]), gid: id(user?["gid"]), additionalGIDs: (user?["additionalGids"]?.array ?? []).map { id($0) })
     }
 
     /// As written: relative to the bundle or absolute.
@@ -74,8 +75,9 @@ public struct OCIConfig: Sendable {
     public var mounts: [Mount] {
         (json["mounts"]?.array ?? []).compactMap { mount in
             guard let destination = mount["destination"]?.string else { return nil }
-            return Mount(destination: destination, type: mount["type"]?.string ?? "", source: mount["source"]?.string ?? "",
-                         options: mount["options"]?.strings ?? [])
+            return Mount(
+                destination: destination, type: mount["type"]?.string ?? "", source: mount["source"]?.string ?? "",
+                options: mount["options"]?.strings ?? [])
         }
     }
 
@@ -102,7 +104,9 @@ public struct OCIConfig: Sendable {
     public var devices: [Device] {
         (json[["linux", "devices"]]?.array ?? []).compactMap { device in
             guard let path = device["path"]?.string else { return nil }
-            return Device(path: path, type: device["type"]?.string ?? "", major: device["major"]?.integer ?? 0, minor: device["minor"]?.integer ?? 0)
+            return Device(
+                path: path, type: device["type"]?.string ?? "", major: device["major"]?.integer ?? 0,
+                minor: device["minor"]?.integer ?? 0)
         }
     }
 

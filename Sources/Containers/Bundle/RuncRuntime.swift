@@ -38,7 +38,7 @@ public struct RuncRuntime: Sendable {
     /// All containers of this root.
     public func list() throws(BundleError) -> [Container] {
         let text = try run(["list", "--format", "json"])
-        guard let entries = try parse(text, "\(program) list").array else { return [] } // `null` when there are none
+        guard let entries = try parse(text, "\(program) list").array else { return [] }  // `null` when there are none
         return entries.compactMap(Self.container)
     }
 
@@ -46,7 +46,9 @@ public struct RuncRuntime: Sendable {
     public func state(of id: String) throws(BundleError) -> Container {
         guard Self.isValidID(id), FileIO.exists(folder(of: id)) else { throw .noContainer(id: id, root: root) }
         let json = try parse(run(["state", id]), "\(program) state \(id)")
-        guard let container = Self.container(json) else { throw .malformed(path: "\(program) state \(id)", why: "it lacks a field") }
+        guard let container = Self.container(json) else {
+            throw .malformed(path: "\(program) state \(id)", why: "it lacks a field")
+        }
         return container
     }
 
@@ -55,7 +57,9 @@ public struct RuncRuntime: Sendable {
         guard Self.isValidID(id) else { throw .noContainer(id: id, root: root) }
         let path = "\(folder(of: id))/state.json"
         do {
-            guard let bytes = try FileIO.readIfPresent(path) else { throw SystemError(call: "open", subject: path, errno: ENOENT) }
+            guard let bytes = try FileIO.readIfPresent(path) else {
+                throw SystemError(call: "open", subject: path, errno: ENOENT)
+            }
             return try RuntimeState(runcState: bytes, path: path)
         } catch let error as BundleError { throw error } catch let error as SystemError {
             throw error.errno == ENOENT ? .noContainer(id: id, root: root) : .system(error)
@@ -77,9 +81,9 @@ public struct RuncRuntime: Sendable {
     public func unmountRestoreRoot(of id: String) throws(BundleError) {
         let path = "\(folder(of: id))/criu-root"
         guard FileIO.exists(path) else { return }
-        while umount2(path, Int32(MNT_DETACH)) == 0 {} // mounted over each other by several attempts
-        if errno != EINVAL { throw .stillMounted(path: path, why: SystemError.message(errno)) } // EINVAL: no mount point
-        rmdir(path) // only if empty: never the tree that may be beneath
+        while umount2(path, Int32(MNT_DETACH)) == 0 {}  // mounted over each other by several attempts
+        if errno != EINVAL { throw .stillMounted(path: path, why: SystemError.message(errno)) }  // EINVAL: no mount point
+        rmdir(path)  // only if empty: never the tree that may be beneath
     }
 
     private static func container(_ json: JSONValue) -> Container? {
@@ -96,7 +100,8 @@ public struct RuncRuntime: Sendable {
         let result: CapturedRun
         do { result = try Spawn.run(program, ["--root", root] + arguments) } catch { throw .system(error) }
         guard result.status.isSuccess else {
-            throw .runtime(command: "\(program) \(arguments.joined(separator: " "))", status: "\(result.status)", output: result.errorText)
+            throw .runtime(
+                command: "\(program) \(arguments.joined(separator: " "))", status: "\(result.status)", output: result.errorText)
         }
         return result.output
     }

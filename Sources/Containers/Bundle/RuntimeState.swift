@@ -43,8 +43,10 @@ public struct RuntimeState: Sendable {
 
     /// runc's NEWNET and so on in config.json's words.
     private static func kind(_ name: String) -> String {
-        let kinds = ["NEWNS": "mount", "NEWNET": "network", "NEWPID": "pid", "NEWIPC": "ipc", "NEWUTS": "uts",
-                     "NEWUSER": "user", "NEWCGROUP": "cgroup", "NEWTIME": "time"]
+        let kinds = [
+            "NEWNS": "mount", "NEWNET": "network", "NEWPID": "pid", "NEWIPC": "ipc", "NEWUTS": "uts",
+            "NEWUSER": "user", "NEWCGROUP": "cgroup", "NEWTIME": "time",
+        ]
         return kinds[name] ?? name
     }
 }

@@ -19,8 +19,10 @@ public enum CriuError: Error, Hashable, CustomStringConvertible {
         case .system(let error): "\(error)"
         case .refused(let what, let errno, let message, let log):
             "criu refused the \(what) (errno \(errno)): \(log.errors.isEmpty && !message.isEmpty ? message : log.summary); whole log: \(log.path)"
-        case .died(let what, let status, let log): "criu ended during the \(what) (\(status)): \(log.summary); whole log: \(log.path)"
-        case .timedOut(let what, let after, let log): "criu didn't finish the \(what) within \(after): \(log.summary); whole log: \(log.path)"
+        case .died(let what, let status, let log):
+            "criu ended during the \(what) (\(status)): \(log.summary); whole log: \(log.path)"
+        case .timedOut(let what, let after, let log):
+            "criu didn't finish the \(what) within \(after): \(log.summary); whole log: \(log.path)"
         case .protocolViolation(let what): "criu sent \(what)"
         case .shim(let what): "Martlet's library in criu: \(what)"
         }

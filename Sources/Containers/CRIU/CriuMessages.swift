@@ -40,7 +40,9 @@ public struct CriuVersion: Hashable, Comparable, Sendable, CustomStringConvertib
     public var major: Int
     public var minor: Int
     public var sublevel: Int
-    public init(_ major: Int, _ minor: Int, _ sublevel: Int = 0) { (self.major, self.minor, self.sublevel) = (major, minor, sublevel) }
+    public init(_ major: Int, _ minor: Int, _ sublevel: Int = 0) {
+        (self.major, self.minor, self.sublevel) = (major, minor, sublevel)
+    }
     public var description: String { sublevel == 0 ? "\(major).\(minor)" : "\(major).\(minor).\(sublevel)" }
     public static func < (a: Self, b: Self) -> Bool { (a.major, a.minor, a.sublevel) < (b.major, b.minor, b.sublevel) }
 }
@@ -48,7 +50,8 @@ public struct CriuVersion: Hashable, Comparable, Sendable, CustomStringConvertib
 /// A message from `criu swrk` (`criu_resp`).
 public struct CriuResponse: Hashable, Sendable {
     public enum Kind: UInt64, Sendable {
-        case empty = 0, dump, restore, check, preDump, pageServer, notify, cpuInfoDump, cpuInfoCheck, featureCheck, version, waitPID
+        case empty = 0, dump, restore, check, preDump, pageServer, notify, cpuInfoDump, cpuInfoCheck, featureCheck, version,
+            waitPID
     }
 
     public var kind = Kind.empty

@@ -59,7 +59,9 @@ public struct CriuProbe: Hashable, Sendable {
         _ = try version.waitForEnd(within: .seconds(5))
         guard let number = answer.version else { throw .protocolViolation(what: "no version") }
         var probe = CriuProbe(version: number, hasLazyPages: false, hasMemoryTracking: false, takesShim: false)
-        if !probe.isRecentEnough { probe.reasons.append("CRIU \(number) is older than \(oldestVersion), the oldest that works on current kernels") }
+        if !probe.isRecentEnough {
+            probe.reasons.append("CRIU \(number) is older than \(oldestVersion), the oldest that works on current kernels")
+        }
         probe.askFeatures(program)
         if let shim { try probe.askShim(program, shim) } else { probe.reasons.append("Martlet's library for CRIU isn't used") }
         return probe
@@ -67,7 +69,8 @@ public struct CriuProbe: Hashable, Sendable {
 
     private mutating func askFeatures(_ program: String) {
         do {
-            let session = try CriuSession(.checkFeatures(memoryTracking: true, lazyPages: true), what: "feature check", program: program)
+            let session = try CriuSession(
+                .checkFeatures(memoryTracking: true, lazyPages: true), what: "feature check", program: program)
             let answer = try session.finish(within: .seconds(20))
             _ = try session.waitForEnd(within: .seconds(5))
             hasLazyPages = answer.hasLazyPages
@@ -82,14 +85,19 @@ public struct CriuProbe: Hashable, Sendable {
         do {
             let listener = try UnixSocket.listen(at: shim.controlPath, .messages)
             defer { unlink(shim.controlPath) }
-            let session = try CriuSession(.restore(CriuOptions()), what: "library test", program: program, environment: shim.environment)
+            let session = try CriuSession(
+                .restore(CriuOptions()), what: "library test", program: program, environment: shim.environment)
             defer { session.kill() }
             guard let socket = try listener.accept(until: .now + .seconds(5)) else {
                 reasons.append("Martlet's library isn't called by this CRIU (statically linked, or other names)")
                 return
             }
             let control = RestoreControl(socket)
-            if case .held = try control.receive() { takesShim = true } else { reasons.append("Martlet's library in CRIU doesn't answer") }
+            if case .held = try control.receive() {
+                takesShim = true
+            } else {
+                reasons.append("Martlet's library in CRIU doesn't answer")
+            }
         } catch let error as CriuError { throw error } catch let error as SystemError { throw .system(error) } catch {
             throw .shim(what: "\(error)")
         }

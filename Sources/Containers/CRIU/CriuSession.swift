@@ -35,7 +35,7 @@ public final class CriuSession: Sendable {
             var spawn = Spawn(program, ["swrk", "3"])
             spawn.environment = Self.merged(environment)
             spawn.descriptors = [3: ends.second.descriptor.raw]
-            spawn.newSession = true // a ^C at our terminal is for us to handle
+            spawn.newSession = true  // a ^C at our terminal is for us to handle
             child = try spawn.start()
         } catch { throw .system(error) }
         try send(request)
@@ -59,7 +59,9 @@ public final class CriuSession: Sendable {
         }
         if bytes.isEmpty { throw died() }
         let response: CriuResponse
-        do { response = try CriuResponse(bytes) } catch { throw .protocolViolation(what: "a message that can't be decoded: \(error)") }
+        do { response = try CriuResponse(bytes) } catch {
+            throw .protocolViolation(what: "a message that can't be decoded: \(error)")
+        }
         if response.kind == .notify { return .notification(response.script, pid: response.pid) }
         guard response.success else {
             throw .refused(what: what, errno: response.errorNumber, message: response.errorMessage, log: CriuLog(path: logPath))

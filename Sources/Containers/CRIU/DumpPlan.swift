@@ -19,6 +19,9 @@ public struct DumpPlan: Hashable, Sendable {
         public var ghostLimit: UInt32 = 64 << 20
         /// CRIU's log level: 1 errors, 2 warnings, 4 everything (costs milliseconds in the freeze).
         public var logLevel: Int32 = 1
+        /// Seconds for CRIU to stop all tasks. They are frozen already, so this is short unless one can't be stopped
+        /// (`UnseizableTasks`), and CRIU's default of 10 would be all downtime.
+        public var collectionTimeout: UInt32 = 3
         public init() {}
     }
 
@@ -37,6 +40,7 @@ public struct DumpPlan: Hashable, Sendable {
         options.tcpClose = choices.tcpClose ? true : nil
         options.externalUnixSockets = choices.externalUnixSockets
         options.fileLocks = true
+        options.timeout = choices.collectionTimeout
         options.orphanTerminalMaster = true
         options.ghostLimit = choices.ghostLimit
         options.manageCgroups = false

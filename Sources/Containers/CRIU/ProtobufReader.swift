@@ -72,7 +72,9 @@ struct ProtobufReader {
 
     private mutating func counted() throws(ProtobufError) -> ArraySlice<UInt8> {
         let count = try varint()
-        guard count <= UInt64(bytes.endIndex - at) else { throw failure("\(count) bytes are announced, \(bytes.endIndex - at) are there") }
+        guard count <= UInt64(bytes.endIndex - at) else {
+            throw failure("\(count) bytes are announced, \(bytes.endIndex - at) are there")
+        }
         defer { at += Int(count) }
         return bytes[at..<at + Int(count)]
     }

@@ -47,7 +47,10 @@ public struct RestoreRequest: Sendable {
     var arguments: [String] {
         var all = ["--root", runtime.root, "--log", runtimeLog]
         if let criu { all += ["--criu", criu] }
-        all += ["restore", "--detach", "--image-path", imagesDirectory, "--work-path", workDirectory, "--bundle", bundle, "--file-locks"]
+        all += [
+            "restore", "--detach", "--image-path", imagesDirectory, "--work-path", workDirectory, "--bundle", bundle,
+            "--file-locks",
+        ]
         if isLazy { all.append("--lazy-pages") }
         if !choices.tcpClose { all.append("--tcp-established") }
         if choices.externalUnixSockets { all.append("--ext-unix-sk") }

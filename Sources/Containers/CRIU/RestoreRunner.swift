@@ -78,7 +78,9 @@ public final class RestoreRunner: Sendable {
     /// (`prepareForRestore`). May be called before `held` has been seen, not before it happened.
     public func release() throws(CriuError) {
         let (control, cgroup) = try state.withLock { state throws(CriuError) in
-            guard state.phase == .held, let control = state.control else { throw .shim(what: "a restore that isn't held (\(state.phase)) can't be released") }
+            guard state.phase == .held, let control = state.control else {
+                throw .shim(what: "a restore that isn't held (\(state.phase)) can't be released")
+            }
             state.phase = .released
             state.deadline = .now + request.restoreLimit
             return (control, state.cgroup)
@@ -89,7 +91,9 @@ public final class RestoreRunner: Sendable {
     /// Lets the restored tasks run. Only after the source has decided: from here on there is no way back.
     public func go() throws(CriuError) {
         let (phase, control, cgroup) = try state.withLock { state throws(CriuError) in
-            guard state.phase == .frozen || state.phase == .waiting else { throw .shim(what: "a restore that isn't ready (\(state.phase)) can't go") }
+            guard state.phase == .frozen || state.phase == .waiting else {
+                throw .shim(what: "a restore that isn't ready (\(state.phase)) can't go")
+            }
             defer { state.phase = .going }
             state.deadline = .now + request.startLimit
             return (state.phase, state.control, state.cgroup)
@@ -106,7 +110,7 @@ public final class RestoreRunner: Sendable {
     public func abort() throws(CriuError) {
         let cgroup = state.withLock { state in
             defer { state.phase = .over }
-            state.control = nil // at the first hold CRIU exits by this
+            state.control = nil  // at the first hold CRIU exits by this
             return state.cgroup
         }
         do {
@@ -116,7 +120,7 @@ public final class RestoreRunner: Sendable {
                 _ = try child.wait(until: .now + .seconds(10))
             }
             watcher.withLock { $0 }?.join()
-            if let cgroup, FileIO.exists(cgroup) { try CgroupFreezer(path: cgroup).kill() } // forked in between
+            if let cgroup, FileIO.exists(cgroup) { try CgroupFreezer(path: cgroup).kill() }  // forked in between
         } catch { throw .system(error) }
         do { try request.runtime.delete(request.id, force: true) } catch { throw .shim(what: "\(error)") }
         // Left behind it would freeze the next restore of the same container from the start.

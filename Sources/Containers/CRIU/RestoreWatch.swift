@@ -31,7 +31,9 @@ extension RestoreRunner {
             return true
         }
         if !ready[1].isEmpty { return try handleEnd() }
-        if let deadline, deadline.remaining == .zero { throw .timedOut(what: words(phase), after: limit(of: phase), log: CriuLog(path: request.criuLog)) }
+        if let deadline, deadline.remaining == .zero {
+            throw .timedOut(what: words(phase), after: limit(of: phase), log: CriuLog(path: request.criuLog))
+        }
         return true
     }
 
@@ -52,7 +54,7 @@ extension RestoreRunner {
                 guard state.phase == .starting else { return }
                 state.phase = .held
                 state.cgroup = safe
-                state.deadline = nil // the lead decides how long this lasts
+                state.deadline = nil  // the lead decides how long this lasts
             }
             events.post(.held(cgroup: safe))
         case .stage(let name): events.post(.stage(name))
@@ -77,7 +79,9 @@ extension RestoreRunner {
             while try !freezer.isFrozen() {
                 // The next message says that the freeze failed, or that CRIU is gone.
                 if try !Poll.wait(control.descriptor, for: .input, until: .now + Self.freezeNap).isEmpty { return }
-                guard deadline.remaining > .zero else { throw SystemError(call: "cgroup.freeze", subject: cgroup, errno: ETIMEDOUT) }
+                guard deadline.remaining > .zero else {
+                    throw SystemError(call: "cgroup.freeze", subject: cgroup, errno: ETIMEDOUT)
+                }
             }
         } catch let error as SystemError { throw .system(error) } catch { throw .shim(what: "\(error)") }
         becomeReady(.frozen)
@@ -102,10 +106,12 @@ extension RestoreRunner {
         let status: ExitStatus?
         do { status = try child.wait(until: .now + .seconds(10)) } catch { throw .system(error) }
         let phase = state.withLock { $0.phase }
-        if phase == .over { return false } // an abort is on its way
+        if phase == .over { return false }  // an abort is on its way
         guard phase == .going, status?.isSuccess == true else {
             let log = failureLog()
-            throw .died(what: words(phase), status: status.map { "\(request.runtime.program): \($0)" } ?? "\(request.runtime.program) still runs", log: log)
+            throw .died(
+                what: words(phase),
+                status: status.map { "\(request.runtime.program): \($0)" } ?? "\(request.runtime.program) still runs", log: log)
         }
         state.withLock { $0.phase = .over }
         events.post(.finished)

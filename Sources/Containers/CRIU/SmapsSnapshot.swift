@@ -16,7 +16,9 @@ public struct SmapsSnapshot: Sendable {
     private var areas: [Area] = []
 
     /// Reads a running process.
-    public static func of(pid: Int32) throws(SystemError) -> SmapsSnapshot { SmapsSnapshot(try FileIO.read("/proc/\(pid)/smaps")) }
+    public static func of(pid: Int32) throws(SystemError) -> SmapsSnapshot {
+        SmapsSnapshot(try FileIO.read("/proc/\(pid)/smaps"))
+    }
 
     init(_ text: [UInt8]) {
         var header: Header?
@@ -46,7 +48,8 @@ public struct SmapsSnapshot: Sendable {
         for line in maps.split(separator: 0x0a) {
             guard let header = Header(line) else { return nil }
             while index < areas.count, areas[index].end <= header.start { index += 1 }
-            guard let area = areas[index...].prefix(while: { $0.start < header.end }).first(where: { $0.kind == header.kind }) else { return nil }
+            guard let area = areas[index...].prefix(while: { $0.start < header.end }).first(where: { $0.kind == header.kind })
+            else { return nil }
             out += line
             out.append(0x0a)
             out += area.flags

@@ -108,7 +108,10 @@ public struct StandardStreams: Hashable, Sendable, Codable {
                 substituted.append("descriptor \(number): \(path) has no name any more; /dev/null instead")
             case .hostFile(_, let path, let writes):
                 let flags = writes ? O_RDWR | O_APPEND | O_CREAT : O_RDONLY
-                do { opened = SharedDescriptor(try OwnedDescriptor(opening: path, flags: flags | O_NONBLOCK | O_NOFOLLOW, mode: 0o644)) } catch {
+                do {
+                    opened = SharedDescriptor(
+                        try OwnedDescriptor(opening: path, flags: flags | O_NONBLOCK | O_NOFOLLOW, mode: 0o644))
+                } catch {
                     substituted.append("descriptor \(number): \(error); /dev/null instead")
                 }
             case .pipe: substituted.append("descriptor \(number): a pipe whose other end stays at the source; /dev/null instead")

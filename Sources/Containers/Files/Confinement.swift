@@ -60,14 +60,16 @@ public struct Confinement: Sendable {
         }
         try kernelResult("unshare", "mount namespace", linux_unshare(UInt(LINUX_CLONE_NEWNS)))
         try kernelResult("mount", "/ as private", linux_mount("none", "/", nil, LINUX_MS_REC | LINUX_MS_PRIVATE, nil))
-        let root = "/tmp" // any folder that surely exists; only this thread sees what it becomes
-        try kernelResult("mount", "tmpfs", linux_mount("tmpfs", root, "tmpfs", LINUX_MS_NOSUID | LINUX_MS_NODEV, "mode=755,size=64k"))
+        let root = "/tmp"  // any folder that surely exists; only this thread sees what it becomes
+        try kernelResult(
+            "mount", "tmpfs", linux_mount("tmpfs", root, "tmpfs", LINUX_MS_NOSUID | LINUX_MS_NODEV, "mode=755,size=64k"))
         try system.attach(root)
         try makeFolder("\(root)/tree")
         for (index, view) in views.enumerated() {
             let place = root + Self.inside(index)
             try makeFolder(place)
-            var attributes = LINUX_MOUNT_ATTR_NOSUID | LINUX_MOUNT_ATTR_NODEV | LINUX_MOUNT_ATTR_NOEXEC | LINUX_MOUNT_ATTR_NOSYMFOLLOW
+            var attributes =
+                LINUX_MOUNT_ATTR_NOSUID | LINUX_MOUNT_ATTR_NODEV | LINUX_MOUNT_ATTR_NOEXEC | LINUX_MOUNT_ATTR_NOSYMFOLLOW
             if access == .readOnly { attributes |= LINUX_MOUNT_ATTR_RDONLY | LINUX_MOUNT_ATTR_NOATIME }
             try attach(view, at: place, attributes, clearing: access == .readOnly ? LINUX_MOUNT_ATTR__ATIME : 0)
         }
@@ -75,7 +77,10 @@ public struct Confinement: Sendable {
         try kernelResult("pivot_root", root, linux_pivot_root(".", "."))
         try kernelResult("umount", "old root", linux_umount(".", LINUX_MNT_DETACH))
         try kernelResult("chdir", "/", chdir("/") < 0 ? -Int(errno) : 0)
-        try kernelResult("mount", "/ read-only", linux_mount(nil, "/", nil, LINUX_MS_REMOUNT | LINUX_MS_BIND | LINUX_MS_RDONLY | LINUX_MS_NOSUID | LINUX_MS_NODEV, nil))
+        try kernelResult(
+            "mount", "/ read-only",
+            linux_mount(nil, "/", nil, LINUX_MS_REMOUNT | LINUX_MS_BIND | LINUX_MS_RDONLY | LINUX_MS_NOSUID | LINUX_MS_NODEV, nil)
+        )
         try Privileges.landlock(writable: access == .readWrite ? folders.indices.map(Self.inside) : [])
         try Privileges.drop()
     }
@@ -119,7 +124,8 @@ private struct SystemFolders: ~Copyable {
     borrowing func attach(_ root: String) throws(SystemError) {
         for (path, tree) in trees {
             try makeFolder(root + path)
-            try Containers.attach(tree, at: root + path, LINUX_MOUNT_ATTR_RDONLY | LINUX_MOUNT_ATTR_NOSUID | LINUX_MOUNT_ATTR_NODEV)
+            try Containers.attach(
+                tree, at: root + path, LINUX_MOUNT_ATTR_RDONLY | LINUX_MOUNT_ATTR_NOSUID | LINUX_MOUNT_ATTR_NODEV)
         }
         try makeFolder(root + "/dev")
         try kernelResult("mknod", "/dev/null", mknod(root + "/dev/null", 0o600 | mode_t(LINUX_S_IFREG), 0) < 0 ? -Int(errno) : 0)

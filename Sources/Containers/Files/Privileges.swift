@@ -12,20 +12,21 @@ enum Privileges {
     static func drop() throws(SystemError) {
         for capability: Int32 in 0..<64 where kept & (1 << UInt64(capability)) == 0 {
             let result = linux_drop_bounding(capability)
-            if result == -Int(EINVAL) { break } // beyond the kernel's last
+            if result == -Int(EINVAL) { break }  // beyond the kernel's last
             try kernelResult("prctl(PR_CAPBSET_DROP)", "capability \(capability)", result)
         }
         try kernelResult("prctl(PR_SET_NO_NEW_PRIVS)", "", linux_no_new_privileges())
     }
 
     /// Landlock access bits (linux/landlock.h), by the ABI that brought them.
-    private static let execute: UInt64 = 1 << 0, writeFile: UInt64 = 1 << 1, readFile: UInt64 = 1 << 2, readFolder: UInt64 = 1 << 3
+    private static let execute: UInt64 = 1 << 0, writeFile: UInt64 = 1 << 1, readFile: UInt64 = 1 << 2,
+        readFolder: UInt64 = 1 << 3
     private static func fileAccesses(abi: Int) -> UInt64 {
         switch abi {
         case ..<2: (1 << 13) - 1
-        case 2: (1 << 14) - 1 // REFER
-        case 3, 4: (1 << 15) - 1 // TRUNCATE
-        default: (1 << 16) - 1 // IOCTL_DEV
+        case 2: (1 << 14) - 1  // REFER
+        case 3, 4: (1 << 15) - 1  // TRUNCATE
+        default: (1 << 16) - 1  // IOCTL_DEV
         }
     }
 
@@ -36,7 +37,7 @@ enum Privileges {
         let abi = linux_landlock_abi()
         guard abi >= 2 else { return }
         let all = fileAccesses(abi: abi)
-        let size = abi >= 4 ? 16 : 8 // sizes of the structure before and since the network field
+        let size = abi >= 4 ? 16 : 8  // sizes of the structure before and since the network field
         let number = try kernelResult("landlock_create_ruleset", "", linux_landlock_create(all, abi >= 4 ? 3 : 0, size))
         let rules = OwnedDescriptor(taking: Int32(number))
         try allow(rules, "/", execute | readFile | readFolder)

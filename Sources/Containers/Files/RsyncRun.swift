@@ -15,8 +15,9 @@ public final class RsyncRun: Sendable {
     static func start(
         client kind: RsyncCommand.Kind, _ confinement: Confinement, tunnel: borrowing OwnedDescriptor, list: Int32? = nil
     ) throws(SystemError) -> RsyncRun {
-        try start(confinement, RsyncCommand.client(kind, folders: confinement.folders.count),
-                  [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
+        try start(
+            confinement, RsyncCommand.client(kind, folders: confinement.folders),
+            [RsyncCommand.tunnelNumber: tunnel.raw, 0: list].compactMapValues { $0 }, outputs: [1, 2])
     }
 
     static func start(
@@ -28,7 +29,7 @@ public final class RsyncRun: Sendable {
     private static func start(
         _ confinement: Confinement, _ arguments: [String], _ descriptors: [Int32: Int32], outputs: [Int32]
     ) throws(SystemError) -> RsyncRun {
-        let temporaryFile: Int32 = 0o20200000 // O_TMPFILE, Linux 3.11
+        let temporaryFile: Int32 = 0o20200000  // O_TMPFILE, Linux 3.11
         let output = try OwnedDescriptor(opening: "/tmp", flags: temporaryFile | O_RDWR | O_APPEND, mode: 0o600)
         var spawn = Spawn(RsyncCommand.program, arguments)
         spawn.workingDirectory = "/tree"
@@ -51,7 +52,8 @@ public final class RsyncRun: Sendable {
 
     /// Waits for the end.
     /// - Parameters:
-    ///   - vanishedIsFine: files that went away while they were copied don't matter (status 24); not so in the freeze.
+    ///   - vanishedIsFine: files that went away while they were copied don't matter (status 24); not so in the freeze. The
+    ///     destination's end may fail in a running round that the source calls incomplete: the source decides.
     ///   - deadline: then it is killed.
     @discardableResult
     public func finish(vanishedIsFine: Bool = false, until deadline: MonotonicInstant? = nil) throws(FileSyncError) -> Traffic {
@@ -77,6 +79,49 @@ public final class RsyncRun: Sendable {
     /// Kills what is left of rsync and its helpers (the `cat` that reads the tunnel waits for the peer). They are a group
     /// of their own, whose number can't belong to another one while the leader isn't reaped.
     private func endGroup() { kill(-child.pid, SIGKILL) }
+
+    /// All names that a full client spoke of because they existed when it looked. Relative to /tree.
+    func names() throws(SystemError) -> [[UInt8]] {
+        let size = Int(lseek(output.raw, 0, SEEK_END))
+        var bytes = [UInt8](repeating: 0, count: max(size, 0)), done = 0
+        while done < bytes.count {
+            let (start, room) = (done, bytes.count - done)
+            let n = bytes.withUnsafeMutableBytes { pread(output.raw, $0.baseAddress! + start, room, off_t(start)) }
+            guard n > 0 else { throw SystemError(call: "pread", subject: "rsync's output", errno: n < 0 ? errno : EIO) }
+            done += n
+        }
+        return bytes.split(separator: UInt8(ascii: "\n")).compactMap(Self.name)
+    }
+
+    /// `>f+++++++++ 0/name`: eleven signs, a space, the name; `\#012` stands for a byte, a folder ends with a slash.
+    /// Or `file has vanished: "/tree/0/name"`, for one that was listed and then couldn't be opened: its old copy stays.
+    /// Lines of another form give nothing, or a name that doesn't exist, which does no harm.
+    static func name(_ line: ArraySlice<UInt8>) -> [UInt8]? {
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        let vanished = Array("file has vanished: \"/tree/".utf8)
+        if line.starts(with: vanished), line.last == UInt8(ascii: "\"") {
+            return Self.name(
+                (Array(">f.......... ".utf8.prefix(11)) + [UInt8(ascii: " ")] + line.dropFirst(vanished.count).dropLast())[...])
+        }
+        guard line.count > 12, line[line.startIndex + 11] == UInt8(ascii: " "), line.first != UInt8(ascii: "*"),
+            digits.contains(line[line.startIndex + 12])
+        else { return nil }
+        let text = Array(line.dropFirst(12))
+        var name: [UInt8] = [], at = 0
+        while at < text.count {
+            if at + 4 < text.count, text[at] == UInt8(ascii: "\\"), text[at + 1] == UInt8(ascii: "#"),
+                text[at + 2...at + 4].allSatisfy(digits.contains)
+            {
+                name.append(text[at + 2...at + 4].reduce(0) { $0 &* 8 &+ ($1 - 0x30) })
+                at += 5
+            } else {
+                name.append(text[at])
+                at += 1
+            }
+        }
+        if name.last == UInt8(ascii: "/") { name.removeLast() }
+        return name
+    }
 
     private func printed() -> String {
         var bytes = [UInt8](repeating: 0, count: 64 << 10)

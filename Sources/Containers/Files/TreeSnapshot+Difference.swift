@@ -13,11 +13,53 @@ extension TreeSnapshot {
     }
 }
 
+extension TreeSnapshot {
+    /// Those of the given relative paths that don't exist in this snapshot.
+    func missing(_ paths: some Sequence<[UInt8]>) -> [[UInt8]] {
+        let slash = UInt8(ascii: "/")
+        var known: [[UInt8]: [[UInt8]: Int]] = [:]  // entries by name, of each folder that was asked for
+        func children(_ folder: [UInt8]) -> [[UInt8]: Int] {
+            if let found = known[folder] { return found }
+            let entry = folder.isEmpty ? 0 : find(folder)
+            var names: [[UInt8]: Int] = [:]
+            if let entry, entries[entry].child >= 0 {
+                let place = folders[Int(entries[entry].child)]
+                for index in Int(place.first)..<Int(place.first + place.count) { names[Array(name(index))] = index }
+            }
+            known[folder] = names
+            return names
+        }
+        func find(_ path: [UInt8]) -> Int? {
+            let parent = path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? []
+            let last = path.lastIndex(of: slash).map { Array(path[($0 + 1)...]) } ?? path
+            return children(parent)[last]
+        }
+        return paths.filter { !$0.isEmpty && find($0) == nil }
+    }
+}
+
+extension TreeSnapshot {
+    /// An entry and all below it.
+    fileprivate func subtree(_ index: Int) -> [Int] {
+        var all = [index], next = 0
+        while next < all.count {
+            let child = entries[all[next]].child
+            if child >= 0 {
+                let folder = folders[Int(child)]
+                all += Int(folder.first)..<Int(folder.first + folder.count)
+            }
+            next += 1
+        }
+        return all
+    }
+}
+
 private struct Comparison {
     let old: TreeSnapshot
     let new: TreeSnapshot
     private var changed: [Int] = []
     private var deleted: [Int] = []
+    private var gone: [Int] = []
 
     init(old: TreeSnapshot, new: TreeSnapshot) {
         self.old = old
@@ -53,8 +95,9 @@ private struct Comparison {
             if olds.count == news.count, zip(olds, news).allSatisfy({ sameName($0, $1) }) {
                 for (x, y) in zip(olds, news) { comparePair(x, y, &pending) }
             } else {
-                merge(olds.sorted { old.name($0).lexicographicallyPrecedes(old.name($1)) },
-                      news.sorted { new.name($0).lexicographicallyPrecedes(new.name($1)) }, &pending)
+                merge(
+                    olds.sorted { old.name($0).lexicographicallyPrecedes(old.name($1)) },
+                    news.sorted { new.name($0).lexicographicallyPrecedes(new.name($1)) }, &pending)
             }
         }
     }
@@ -71,6 +114,7 @@ private struct Comparison {
                 (i, j) = (i + 1, j + 1)
             } else if j == news.count || (i < olds.count && old.name(olds[i]).lexicographicallyPrecedes(new.name(news[j]))) {
                 deleted.append(olds[i])
+                gone += old.subtree(olds[i])
                 i += 1
             } else {
                 addTree(news[j])
@@ -84,6 +128,7 @@ private struct Comparison {
         if (a.child >= 0) != (b.child >= 0) || (a.child >= 0 && a.inode != b.inode) {
             // Replaced by another kind of thing, or by another folder of the same name.
             if a.child >= 0, b.child >= 0 { pending.append((Int(a.child), Int(b.child))) }
+            if a.child >= 0, b.child < 0 { gone += old.subtree(before).dropFirst() }
             if a.child < 0 { addTree(after) } else { changed.append(after) }
             return
         }
@@ -92,16 +137,7 @@ private struct Comparison {
     }
 
     /// A new entry with all below it.
-    private mutating func addTree(_ index: Int) {
-        var pending = [index]
-        while let index = pending.popLast() {
-            changed.append(index)
-            let child = new.entries[index].child
-            guard child >= 0 else { continue }
-            let folder = new.folders[Int(child)]
-            pending += Int(folder.first)..<Int(folder.first + folder.count)
-        }
-    }
+    private mutating func addTree(_ index: Int) { changed += new.subtree(index) }
 
     func result() -> TreeDifference {
         var result = TreeDifference()
@@ -111,6 +147,7 @@ private struct Comparison {
             if UInt32(new.entries[index].mode) & LINUX_S_IFMT == LINUX_S_IFREG { bytes += new.entries[index].size }
         }
         result.deleted = deleted.map(old.path)
+        result.gone = gone.map(old.path)
         result.bytes = ByteCount(Int(clamping: bytes))
         return result
     }

@@ -92,6 +92,8 @@ public struct TreeDifference: Sendable, Hashable {
     public var changed: [[UInt8]] = []
     /// Gone; of a folder only the topmost.
     public var deleted: [[UInt8]] = []
+    /// All names that are gone: `deleted` with everything that was below it, and what was below folders replaced by files.
+    public var gone: [[UInt8]] = []
     /// Sizes of the changed regular files together.
     public var bytes = ByteCount.zero
 

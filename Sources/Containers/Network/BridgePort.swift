@@ -19,7 +19,8 @@ public final class BridgePort: Sendable {
         index = Int32(if_nametoindex(interface))
         guard index > 0 else { throw SystemError(call: "if_nametoindex", subject: interface, errno: errno) }
         let raw = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        socket = SharedDescriptor(OwnedDescriptor(taking: Int32(try kernelResult("socket", "AF_NETLINK", linux_socket(AF_NETLINK, raw, 0)))))
+        socket = SharedDescriptor(
+            OwnedDescriptor(taking: Int32(try kernelResult("socket", "AF_NETLINK", linux_socket(AF_NETLINK, raw, 0)))))
     }
 
     /// Sets the state and waits for the kernel's answer. Repeating is harmless.
@@ -45,9 +46,9 @@ public final class BridgePort: Sendable {
         func four(_ v: UInt32) -> [UInt8] { withUnsafeBytes(of: v.littleEndian, Array.init) }
         func two(_ v: UInt16) -> [UInt8] { withUnsafeBytes(of: v.littleEndian, Array.init) }
         let length: UInt32 = 16 + 16 + 4 + 8
-        return four(length) + two(19) + two(0x5) + four(0) + four(0) // RTM_SETLINK, REQUEST | ACK
-            + [7, 0] + two(0) + four(UInt32(bitPattern: index)) + four(0) + four(0) // ifinfomsg: AF_BRIDGE
-            + two(4 + 8) + two(12 | 0x8000) // IFLA_PROTINFO, nested
-            + two(5) + two(1) + [state.rawValue, 0, 0, 0] // IFLA_BRPORT_STATE, padded to four bytes
+        return four(length) + two(19) + two(0x5) + four(0) + four(0)  // RTM_SETLINK, REQUEST | ACK
+            + [7, 0] + two(0) + four(UInt32(bitPattern: index)) + four(0) + four(0)  // ifinfomsg: AF_BRIDGE
+            + two(4 + 8) + two(12 | 0x8000)  // IFLA_PROTINFO, nested
+            + two(5) + two(1) + [state.rawValue, 0, 0, 0]  // IFLA_BRPORT_STATE, padded to four bytes
     }
 }

@@ -3,7 +3,9 @@ public struct MACAddress: Hashable, Sendable, CustomStringConvertible {
     public var bytes: [UInt8]
     /// - Returns: nil unless the text is six pairs of hexadecimal digits with colons.
     public init?(_ text: String) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map { $0.count == 2 ? UInt8($0, radix: 16) : nil }
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map {
+            $0.count == 2 ? UInt8($0, radix: 16) : nil
+        }
         guard parts.count == 6, !parts.contains(nil) else { return nil }
         bytes = parts.compactMap { $0 }
     }
@@ -18,16 +20,16 @@ public struct MACAddress: Hashable, Sendable, CustomStringConvertible {
 public enum AnnouncementFrame {
     /// A gratuitous ARP request (RFC 5944, section 4.6; sender and target are the same address).
     public static func gratuitousARP(mac: MACAddress, ipv4: [UInt8]) -> [UInt8] {
-        var frame = [UInt8](repeating: 0xff, count: 6) + mac.bytes + [0x08, 0x06] // broadcast, ARP
-        frame += [0, 1, 0x08, 0, 6, 4, 0, 1] // Ethernet, IPv4, address lengths, request
+        var frame = [UInt8](repeating: 0xff, count: 6) + mac.bytes + [0x08, 0x06]  // broadcast, ARP
+        frame += [0, 1, 0x08, 0, 6, 4, 0, 1]  // Ethernet, IPv4, address lengths, request
         frame += mac.bytes + ipv4 + [0, 0, 0, 0, 0, 0] + ipv4
-        return frame + [UInt8](repeating: 0, count: 60 - frame.count) // shortest Ethernet frame
+        return frame + [UInt8](repeating: 0, count: 60 - frame.count)  // shortest Ethernet frame
     }
 
     /// An unsolicited neighbour advertisement to all nodes, with the override flag (RFC 4861, section 7.2.6).
     public static func unsolicitedAdvertisement(mac: MACAddress, ipv6: [UInt8]) -> [UInt8] {
         let allNodes: [UInt8] = [0xff, 0x02, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]
-        var message: [UInt8] = [136, 0, 0, 0, 0x20, 0, 0, 0] + ipv6 + [2, 1] + mac.bytes // override; target link-layer address
+        var message: [UInt8] = [136, 0, 0, 0, 0x20, 0, 0, 0] + ipv6 + [2, 1] + mac.bytes  // override; target link-layer address
         let sum = checksum(ipv6 + allNodes + [0, 0, 0, UInt8(message.count), 0, 0, 0, 58] + message)
         (message[2], message[3]) = (UInt8(sum >> 8), UInt8(sum & 0xff))
         var frame: [UInt8] = [0x33, 0x33, 0, 0, 0, 1] + mac.bytes + [0x86, 0xdd]

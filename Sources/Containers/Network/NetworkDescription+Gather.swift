@@ -21,7 +21,9 @@ extension NetworkDescription {
         description.neighbours = try inside.read([IPNeighbour].self, ["neigh", "show"]).compactMap(neighbour)
         for name in settingNames {
             let file = "/proc/sys/" + name.split(separator: ".").joined(separator: "/")
-            if let value = try? inside.run([file], "cat") { description.settings[name] = String(value.drop { $0 == "\n" }.prefix { $0 != "\n" }) }
+            if let value = try? inside.run([file], "cat") {
+                description.settings[name] = String(value.drop { $0 == "\n" }.prefix { $0 != "\n" })
+            }
         }
         description.extras = try extras(inside)
         return description
@@ -35,14 +37,18 @@ extension NetworkDescription {
     private static func interface(_ link: IPLink, _ hostLinks: [IPLink]) -> Interface {
         let kind = link.linkinfo?.info_kind ?? ""
         // The other end of a veth names us back.
-        let other = kind == "veth" ? hostLinks.first {
-            $0.ifindex == link.link_index && $0.link_index == link.ifindex && $0.linkinfo?.info_kind == "veth"
-        } : nil
+        let other =
+            kind == "veth"
+            ? hostLinks.first {
+                $0.ifindex == link.link_index && $0.link_index == link.ifindex && $0.linkinfo?.info_kind == "veth"
+            } : nil
         return Interface(
             name: link.ifname, index: link.ifindex, mac: link.address ?? "", mtu: link.mtu, kind: kind,
             up: link.flags.contains("UP"),
             addresses: (link.addr_info ?? []).compactMap { address in
-                address.local.map { Address(text: $0, prefix: address.prefixlen, broadcast: address.broadcast, scope: address.scope ?? "global") }
+                address.local.map {
+                    Address(text: $0, prefix: address.prefixlen, broadcast: address.broadcast, scope: address.scope ?? "global")
+                }
             },
             hostName: other?.ifname, bridge: other?.linkinfo?.info_slave_kind == "bridge" ? other?.master : nil)
     }
@@ -55,7 +61,7 @@ extension NetworkDescription {
     }
 
     private static func neighbour(_ entry: IPNeighbour) -> Neighbour? {
-        guard let mac = entry.lladdr, MACAddress(mac) != nil else { return nil } // unresolved, or loopback's
+        guard let mac = entry.lladdr, MACAddress(mac) != nil else { return nil }  // unresolved, or loopback's
         let states = Set(entry.state ?? [])
         guard states.isDisjoint(with: ["FAILED", "INCOMPLETE", "NOARP"]) else { return nil }
         return Neighbour(address: entry.dst, mac: mac, interface: entry.dev, permanent: states.contains("PERMANENT"))

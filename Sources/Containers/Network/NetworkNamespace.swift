@@ -20,8 +20,10 @@ struct NetworkNamespace: Sendable {
         if let name {
             try IPTool().run(["netns", "add", name])
         } else {
-            do { _ = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_CREAT | O_EXCL, mode: 0o444) } catch { throw .system(error) }
-            try IPTool().run(["--net=\(path)", "true"], "unshare") // binds the new namespace to the file
+            do { _ = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_CREAT | O_EXCL, mode: 0o444) } catch {
+                throw .system(error)
+            }
+            try IPTool().run(["--net=\(path)", "true"], "unshare")  // binds the new namespace to the file
         }
     }
 

@@ -58,7 +58,7 @@ public final class NetworkPreparation: Sendable {
     /// Removes what was made. Repeating is harmless; what is gone already is no error.
     public static func undo(_ made: Made) throws(NetworkError) {
         for interface in made.interfaces where if_nametoindex(interface) != 0 {
-            try IPTool().run(["link", "delete", interface]) // its other end goes with it
+            try IPTool().run(["link", "delete", interface])  // its other end goes with it
         }
         if let path = made.namespace, FileIO.exists(path) { try NetworkNamespace(path: path).remove() }
     }
@@ -105,7 +105,10 @@ struct NetworkBuilder {
         try addRoutes(inside)
         for entry in description.neighbours {
             // A neighbour of an address that isn't reachable here is no reason to fail.
-            _ = try? inside.run(["neigh", "replace", entry.address, "lladdr", entry.mac, "dev", entry.interface, "nud", entry.permanent ? "permanent" : "stale"])
+            _ = try? inside.run([
+                "neigh", "replace", entry.address, "lladdr", entry.mac, "dev", entry.interface, "nud",
+                entry.permanent ? "permanent" : "stale",
+            ])
         }
     }
 
@@ -132,7 +135,10 @@ struct NetworkBuilder {
     /// Makes the pair from inside, because only the end made there may choose its number (veth_newlink in drivers/net/veth.c).
     private func addPair(_ interface: NetworkDescription.Interface, _ hostName: String, _ inside: IPTool) throws(NetworkError) {
         let mtu = String(interface.mtu)
-        let tail = ["mtu", mtu, "type", "veth", "peer", "name", hostName, "mtu", mtu, "netns", "/proc/\(getpid())/task/\(Thread.currentID)/ns/net"]
+        let tail = [
+            "mtu", mtu, "type", "veth", "peer", "name", hostName, "mtu", mtu, "netns",
+            "/proc/\(getpid())/task/\(Thread.currentID)/ns/net",
+        ]
         do {
             try inside.run(["link", "add", "name", interface.name, "index", String(interface.index)] + tail)
         } catch {
@@ -154,7 +160,9 @@ struct NetworkBuilder {
         do throws(SystemError) {
             let port = try BridgePort(interface: hostName)
             try port.set(.closed)
-            guard try port.state() == .closed else { throw SystemError(call: "bridge port state", subject: hostName, errno: EBUSY) }
+            guard try port.state() == .closed else {
+                throw SystemError(call: "bridge port state", subject: hostName, errno: EBUSY)
+            }
             ports.append(port)
         } catch { throw .system(error) }
     }
@@ -173,7 +181,7 @@ struct NetworkBuilder {
         for address in interface.addresses {
             var words = ["addr", "add", "\(address.text)/\(address.prefix)", "dev", interface.name, "scope", address.scope]
             if let broadcast = address.broadcast { words += ["broadcast", broadcast] }
-            if address.isIPv6 { words.append("nodad") } // the other owner is the container itself
+            if address.isIPv6 { words.append("nodad") }  // the other owner is the container itself
             try inside.run(words)
         }
         if !interface.up { try inside.run(["link", "set", interface.name, "down"]) }

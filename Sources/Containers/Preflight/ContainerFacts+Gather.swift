@@ -30,7 +30,8 @@ extension ContainerFacts {
                 sockets: sockets, memory: probes.reduce(.zero) { $0 + $1.memory },
                 guests: guests(pids, initPID: outline.initPID), nestedGroups: groups(outline.cgroup).count - 1,
                 network: try network(outline).get(),
-                sharesProcessIDs: (try? Namespaces.identity("pid", of: outline.initPID)) == (try? Namespaces.identity("pid", of: getpid())))
+                sharesProcessIDs: (try? Namespaces.identity("pid", of: outline.initPID))
+                    == (try? Namespaces.identity("pid", of: getpid())))
         } catch { throw .system(error) }
     }
 
@@ -57,7 +58,7 @@ extension ContainerFacts {
     static func processes(_ cgroup: String) throws(SystemError) -> [Int32] {
         var pids: [Int32] = []
         for group in groups(cgroup) {
-            guard let text = try? FileIO.read("\(group)/cgroup.procs") else { continue } // removed meanwhile
+            guard let text = try? FileIO.read("\(group)/cgroup.procs") else { continue }  // removed meanwhile
             pids += ProcFS.parseNumbers(text.span).filter { $0 > 0 }
         }
         return pids.sorted()
@@ -70,7 +71,8 @@ extension ContainerFacts {
             all.append(group)
             for name in (try? FileIO.list(group)) ?? [] {
                 var state = linux_file_state()
-                guard linux_file_state(AT_FDCWD, "\(group)/\(name)", 0, &state) == 0, state.mode & LINUX_S_IFMT == LINUX_S_IFDIR else { continue }
+                guard linux_file_state(AT_FDCWD, "\(group)/\(name)", 0, &state) == 0, state.mode & LINUX_S_IFMT == LINUX_S_IFDIR
+                else { continue }
                 pending.append("\(group)/\(name)")
             }
         }

@@ -1,4 +1,3 @@
-
 /// What runc and config.json say about a container: the input of fact gathering.
 public struct ContainerOutline: Sendable, Hashable {
     public var id: String

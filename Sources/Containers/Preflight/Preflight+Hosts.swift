@@ -10,11 +10,12 @@ extension Preflight {
         var found = versionFindings(source, role: "source") + versionFindings(destination.host, role: "destination")
         found += featureFindings()
         if source.architecture != destination.host.architecture {
-            found.append(blocker(
-                "architecture-differs",
-                "\(source.name) is \(source.architecture), \(destination.host.name) is \(destination.host.architecture)",
-                "Memory and registers of a running program make sense only on the same architecture.",
-                "Choose a destination with \(source.architecture) processors."))
+            found.append(
+                blocker(
+                    "architecture-differs",
+                    "\(source.name) is \(source.architecture), \(destination.host.name) is \(destination.host.architecture)",
+                    "Memory and registers of a running program make sense only on the same architecture.",
+                    "Choose a destination with \(source.architecture) processors."))
         } else {
             found += processorFindings()
         }
@@ -24,29 +25,33 @@ extension Preflight {
     private func versionFindings(_ host: HostFacts, role: String) -> [Finding] {
         var found: [Finding] = []
         if host.kernel < Self.oldestKernel {
-            found.append(blocker(
-                "kernel-too-old", "Linux \(host.kernel) on the \(role) \(host.name); \(Self.oldestKernel) is needed",
-                "Older kernels lack the cgroup freezer, mount and process interfaces that Martlet uses.",
-                "Update the kernel of \(host.name)."))
+            found.append(
+                blocker(
+                    "kernel-too-old", "Linux \(host.kernel) on the \(role) \(host.name); \(Self.oldestKernel) is needed",
+                    "Older kernels lack the cgroup freezer, mount and process interfaces that Martlet uses.",
+                    "Update the kernel of \(host.name)."))
         }
         if let criu = host.criu {
             if criu < Self.oldestCRIU {
-                found.append(blocker(
-                    "criu-too-old", "CRIU \(criu) on the \(role) \(host.name); \(Self.oldestCRIU) is needed",
-                    "Older versions fail on current kernels and write images that this version doesn't expect.",
-                    "Install CRIU \(Self.oldestCRIU) or newer on \(host.name) (Debian: from sid or backports)."))
+                found.append(
+                    blocker(
+                        "criu-too-old", "CRIU \(criu) on the \(role) \(host.name); \(Self.oldestCRIU) is needed",
+                        "Older versions fail on current kernels and write images that this version doesn't expect.",
+                        "Install CRIU \(Self.oldestCRIU) or newer on \(host.name) (Debian: from sid or backports)."))
             }
         } else {
-            found.append(blocker(
-                "criu-missing", "no working criu on the \(role) \(host.name)",
-                "CRIU saves and restores everything about a process but its memory.",
-                "Install CRIU \(Self.oldestCRIU) or newer on \(host.name)."))
+            found.append(
+                blocker(
+                    "criu-missing", "no working criu on the \(role) \(host.name)",
+                    "CRIU saves and restores everything about a process but its memory.",
+                    "Install CRIU \(Self.oldestCRIU) or newer on \(host.name)."))
         }
         let needed: [HostProgram] = container.network.kind == .named ? [.rsync, .runc, .ip, .nsenter] : [.rsync, .runc]
         for program in needed where !host.programs.contains(program) {
-            found.append(blocker(
-                "program-missing", "no \(program.rawValue) on the \(role) \(host.name)",
-                "Martlet runs it there.", "Install \(program.rawValue) on \(host.name)."))
+            found.append(
+                blocker(
+                    "program-missing", "no \(program.rawValue) on the \(role) \(host.name)",
+                    "Martlet runs it there.", "Install \(program.rawValue) on \(host.name)."))
         }
         return found
     }
@@ -62,8 +67,11 @@ extension Preflight {
             needs.append((source, .pagemapScan, "written pages can't be listed", hint))
         }
         if wishes.lazy {
-            needs.append((destination.host, .userfaultfd, "memory can't be filled after the resume",
-                          "Enable CONFIG_USERFAULTFD, or use --method stop-copy."))
+            needs.append(
+                (
+                    destination.host, .userfaultfd, "memory can't be filled after the resume",
+                    "Enable CONFIG_USERFAULTFD, or use --method stop-copy."
+                ))
         }
         return needs.filter { !$0.0.features.contains($0.1) }.map { host, feature, why, hint in
             blocker("feature-missing", "\(host.name)'s kernel has no \(feature.rawValue)", "Without it \(why).", hint)
@@ -75,12 +83,14 @@ extension Preflight {
         let missing = source.processorFlags.subtracting(destination.host.processorFlags)
             .subtracting(Self.flagsWithoutInstructions)
         guard !missing.isEmpty else { return [] }
-        return [blocker(
-            "cpu-flags-missing",
-            "\(destination.host.name)'s processor (\(destination.host.processorModel)) lacks "
-                + shortList(missing.sorted(), limit: 8),
-            "Programs that found these features at their start go on using them and would be killed by SIGILL.",
-            "Choose a destination with the same or a newer processor model.")]
+        return [
+            blocker(
+                "cpu-flags-missing",
+                "\(destination.host.name)'s processor (\(destination.host.processorModel)) lacks "
+                    + shortList(missing.sorted(), limit: 8),
+                "Programs that found these features at their start go on using them and would be killed by SIGILL.",
+                "Choose a destination with the same or a newer processor model.")
+        ]
     }
 
     /// Flags of /proc/cpuinfo that tell about the kernel, power saving or virtualization, not about what a

@@ -18,7 +18,8 @@ public struct Preflight: Sendable {
 
     /// All findings, blockers first; within each kind in the order of the rules.
     public func findings() -> [Finding] {
-        let all = hostFindings() + containerFindings() + processFindings() + socketFindings() + placeFindings()
+        let all =
+            hostFindings() + containerFindings() + processFindings() + socketFindings() + placeFindings()
             + networkFindings()
         return all.filter(\.isBlocker) + all.filter { !$0.isBlocker }
     }

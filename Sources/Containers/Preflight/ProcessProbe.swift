@@ -31,9 +31,10 @@ struct ProcessProbe {
 
     /// Labels that confine: not `unconfined`, `kernel` or SELinux's unconfined domains.
     private static func label(_ pid: Int32) -> String? {
-        guard let text = try? FileIO.readLine("/proc/\(pid)/attr/current") else { return nil } // no such module: EINVAL
+        guard let text = try? FileIO.readLine("/proc/\(pid)/attr/current") else { return nil }  // no such module: EINVAL
         let label = String(text.prefix { $0 != "\0" })
-        return label.isEmpty || label.hasPrefix("unconfined") || label == "kernel" || label.contains(":unconfined_t:") ? nil : label
+        return label.isEmpty || label.hasPrefix("unconfined") || label == "kernel" || label.contains(":unconfined_t:")
+            ? nil : label
     }
 
     private mutating func lookAtDescriptors() throws(SystemError) {
@@ -58,7 +59,10 @@ struct ProcessProbe {
         let n = linux_get_attribute(link, "system.sockprotoname", &value, value.count)
         guard n > 0 else { return nil }
         let name = String(decoding: value.prefix(n).prefix { $0 != 0 }, as: UTF8.self)
-        let saved: Set = ["TCP", "TCPv6", "UDP", "UDPv6", "UDP-Lite", "UDPLITEv6", "RAW", "RAWv6", "PING", "PINGv6", "UNIX", "UNIX-STREAM", "NETLINK"]
+        let saved: Set = [
+            "TCP", "TCPv6", "UDP", "UDPv6", "UDP-Lite", "UDPLITEv6", "RAW", "RAWv6", "PING", "PINGv6", "UNIX", "UNIX-STREAM",
+            "NETLINK",
+        ]
         return saved.contains(name) ? nil : name
     }
 
@@ -79,10 +83,12 @@ struct ProcessProbe {
         let map = try MemoryMap.of(pid: pid)
         for area in map.areas {
             let name = map.name(of: area)
-            if name.hasPrefix("anon_inode:[io_uring]"), facts.anonymousInodes["io_uring"] == nil { facts.anonymousInodes["io_uring"] = 1 }
+            if name.hasPrefix("anon_inode:[io_uring]"), facts.anonymousInodes["io_uring"] == nil {
+                facts.anonymousInodes["io_uring"] = 1
+            }
             if name.hasPrefix("/dev/"), !name.hasPrefix("/dev/zero"), !name.hasPrefix("/dev/shm/") { facts.devices.append(name) }
         }
-        guard let rollup = try? FileIO.read("/proc/\(pid)/smaps_rollup") else { return } // Linux 4.14; a zombie has none
+        guard let rollup = try? FileIO.read("/proc/\(pid)/smaps_rollup") else { return }  // Linux 4.14; a zombie has none
         let values = ProcFS.parseMemoryInfo(rollup.span)
         // Shared pages count in part for each process (Pss), so that the sum is what the container really holds.
         memory = ByteCount(Int(clamping: (values["Pss"] ?? 0) + (values["SwapPss"] ?? 0)))

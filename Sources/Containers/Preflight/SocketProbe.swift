@@ -12,7 +12,9 @@ enum SocketProbe {
         var remote: (address: String, port: UInt16)
         var state: UInt8
         var inode: UInt64
-        static func == (a: Row, b: Row) -> Bool { a.inode == b.inode && a.local == b.local && a.remote == b.remote && a.state == b.state }
+        static func == (a: Row, b: Row) -> Bool {
+            a.inode == b.inode && a.local == b.local && a.remote == b.remote && a.state == b.state
+        }
         func hash(into hasher: inout Hasher) { hasher.combine(inode) }
     }
 
@@ -25,10 +27,12 @@ enum SocketProbe {
     static func gather(pid: Int32, inodes: Set<UInt64>?) -> SocketFacts {
         var facts = SocketFacts()
         for (file, transport) in [("tcp", SocketFacts.Transport.tcp), ("tcp6", .tcp), ("udp", .udp), ("udp6", .udp)] {
-            guard let text = try? FileIO.read("/proc/\(pid)/net/\(file)") else { continue } // no IPv6
+            guard let text = try? FileIO.read("/proc/\(pid)/net/\(file)") else { continue }  // no IPv6
             for row in rows(String(decoding: text, as: UTF8.self)) where inodes?.contains(row.inode) ?? true {
                 let local = SocketFacts.Endpoint(transport, row.local.address, row.local.port)
-                if transport == .udp || row.state == listening { facts.bound.append(local) } else if row.state != closed {
+                if transport == .udp || row.state == listening {
+                    facts.bound.append(local)
+                } else if row.state != closed {
                     facts.connections.append(.init(local: local, peer: .init(transport, row.remote.address, row.remote.port)))
                 }
             }
@@ -85,7 +89,8 @@ enum UnixDiagnosis {
     /// All of the calling thread's network namespace. A peer in another namespace shows as 0 and counts as one.
     static func sockets() throws(SystemError) -> [Socket] {
         let kind = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        let socket = OwnedDescriptor(taking: Int32(try kernelResult("socket", "NETLINK_SOCK_DIAG", linux_socket(AF_NETLINK, kind, 4))))
+        let socket = OwnedDescriptor(
+            taking: Int32(try kernelResult("socket", "NETLINK_SOCK_DIAG", linux_socket(AF_NETLINK, kind, 4))))
         let request = message()
         try kernelResult("send", "sock_diag", linux_send_bytes(socket.raw, request, request.count))
         var found: [Socket] = [], buffer = [UInt8](repeating: 0, count: 64 << 10)
@@ -98,7 +103,7 @@ enum UnixDiagnosis {
     /// SOCK_DIAG_BY_FAMILY with unix_diag_req: all states, names and peers.
     private static func message() -> [UInt8] {
         func four(_ v: UInt32) -> [UInt8] { withUnsafeBytes(of: v.littleEndian, Array.init) }
-        return four(16 + 24) + [20, 0, 0x01, 0x03] + four(1) + four(0) // REQUEST | DUMP
+        return four(16 + 24) + [20, 0, 0x01, 0x03] + four(1) + four(0)  // REQUEST | DUMP
             + [1, 0, 0, 0] + four(~0) + four(0) + four(0x1 | 0x4) + four(~0) + four(~0)
     }
 
@@ -108,9 +113,11 @@ enum UnixDiagnosis {
         var at = bytes.startIndex
         while at + 16 <= bytes.endIndex {
             let length = Int(four(at)), type = four(at + 4) & 0xffff
-            guard length >= 16, at + length <= bytes.endIndex else { throw SystemError(call: "sock_diag", subject: "unix", errno: EBADMSG) }
-            if type == 3 { return false } // NLMSG_DONE
-            if type == 2 { // NLMSG_ERROR
+            guard length >= 16, at + length <= bytes.endIndex else {
+                throw SystemError(call: "sock_diag", subject: "unix", errno: EBADMSG)
+            }
+            if type == 3 { return false }  // NLMSG_DONE
+            if type == 2 {  // NLMSG_ERROR
                 let code = length >= 20 ? Int32(bitPattern: four(at + 16)) : 0
                 throw SystemError(call: "sock_diag", subject: "unix", errno: -code, hint: "CONFIG_UNIX_DIAG in the kernel?")
             }
@@ -130,8 +137,8 @@ enum UnixDiagnosis {
             let length = Int(bytes[at]) | Int(bytes[at + 1]) << 8, type = bytes[at + 2]
             guard length >= 4, at + length <= bytes.endIndex else { break }
             let payload = bytes[at + 4..<at + length]
-            if type == 0 { socket.name = name(payload) } // UNIX_DIAG_NAME
-            if type == 2, payload.count >= 4 { socket.peer = UInt64(four(at + 4)) } // UNIX_DIAG_PEER
+            if type == 0 { socket.name = name(payload) }  // UNIX_DIAG_NAME
+            if type == 2, payload.count >= 4 { socket.peer = UInt64(four(at + 4)) }  // UNIX_DIAG_PEER
             at += (length + 3) & ~3
         }
         return socket

@@ -117,9 +117,11 @@ public enum FileIO {
     /// Target of a symbolic link (those of /proc/PID/fd and /proc/PID/exe too).
     public static func readLink(_ path: String) throws(SystemError) -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)
-        let n = try checkErrno("readlink", path, buffer.withUnsafeMutableBytes {
-            readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
-        })
+        let n = try checkErrno(
+            "readlink", path,
+            buffer.withUnsafeMutableBytes {
+                readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+            })
         return String(decoding: buffer[..<n], as: UTF8.self)
     }
 

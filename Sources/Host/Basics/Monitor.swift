@@ -16,7 +16,7 @@ public final class Monitor<State>: @unchecked Sendable {
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
         pthread_condattr_init(&attributes)
-        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC) // deadlines are monotonic
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)  // deadlines are monotonic
         pthread_cond_init(changed, &attributes)
         pthread_condattr_destroy(&attributes)
     }
@@ -75,10 +75,10 @@ public final class Mailbox<Event: Sendable>: Sendable {
             guard queue.head < queue.events.count else { return nil }
             let event = queue.events[queue.head]
             queue.head += 1
-            if queue.head == queue.events.count { // all taken: start over, keep the room
+            if queue.head == queue.events.count {  // all taken: start over, keep the room
                 queue.events.removeAll(keepingCapacity: true)
                 queue.head = 0
-            } else if queue.head >= 1024 { // a queue that never runs empty must not grow forever
+            } else if queue.head >= 1024 {  // a queue that never runs empty must not grow forever
                 queue.events.removeFirst(queue.head)
                 queue.head = 0
             }

@@ -7,7 +7,9 @@ public enum PageSize {
     public static func require() throws(SystemError) {
         let size = sysconf(Int32(_SC_PAGESIZE))
         if size != pageSize {
-            throw SystemError(call: "sysconf(_SC_PAGESIZE)", subject: "\(size) bytes", errno: EINVAL, hint: "Martlet moves 4096-byte pages only")
+            throw SystemError(
+                call: "sysconf(_SC_PAGESIZE)", subject: "\(size) bytes", errno: EINVAL, hint: "Martlet moves 4096-byte pages only"
+            )
         }
     }
 }

@@ -17,7 +17,9 @@ public enum Poll {
     /// Waits for events on one descriptor.
     /// - Parameter deadline: nil waits forever.
     /// - Returns: the events, empty if the deadline passed. Signals don't end the wait.
-    public static func wait(_ descriptor: Int32, for events: Events, until deadline: MonotonicInstant?) throws(SystemError) -> Events {
+    public static func wait(_ descriptor: Int32, for events: Events, until deadline: MonotonicInstant?) throws(SystemError)
+        -> Events
+    {
         var entry = pollfd(fd: descriptor, events: events.rawValue, revents: 0)
         while true {
             let result: Int
@@ -35,7 +37,9 @@ public enum Poll {
 
     /// Waits for one of several descriptors.
     /// - Returns: one answer for each, empty ones if the deadline passed.
-    public static func wait(_ entries: [(descriptor: Int32, events: Events)], until deadline: MonotonicInstant?) throws(SystemError) -> [Events] {
+    public static func wait(_ entries: [(descriptor: Int32, events: Events)], until deadline: MonotonicInstant?)
+        throws(SystemError) -> [Events]
+    {
         var list = entries.map { pollfd(fd: $0.descriptor, events: $0.events.rawValue, revents: 0) }
         while true {
             let result: Int

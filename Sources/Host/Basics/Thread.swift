@@ -31,13 +31,15 @@ public final class Thread: Sendable {
     public init(named name: String, priority: Priority = .normal, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
         let start = Unmanaged.passRetained(Start(name: name, priority: priority, body: body))
         var id = pthread_t()
-        let code = pthread_create(&id, nil, { argument in
-            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-            linux_set_thread_name(String(start.name.prefix(15)))
-            Thread.apply(start.priority)
-            start.body()
-            return nil
-        }, start.toOpaque())
+        let code = pthread_create(
+            &id, nil,
+            { argument in
+                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+                linux_set_thread_name(String(start.name.prefix(15)))
+                Thread.apply(start.priority)
+                start.body()
+                return nil
+            }, start.toOpaque())
         guard code == 0 else {
             start.release()
             throw SystemError(call: "pthread_create", subject: name, errno: code)
@@ -55,7 +57,12 @@ public final class Thread: Sendable {
 
     /// Waits for the end of the body. A second call returns at once.
     public func join() {
-        guard let id = thread.withLock({ id in defer { id = nil }; return id }) else { return }
+        guard
+            let id = thread.withLock({ id in
+                defer { id = nil }
+                return id
+            })
+        else { return }
         pthread_join(id, nil)
     }
 
@@ -72,7 +79,7 @@ public final class Thread: Sendable {
             result.value.withLock { $0 = value }
         }
         thread.join()
-        return result.value.withLock { $0! } // the body has returned: join is behind us
+        return result.value.withLock { $0! }  // the body has returned: join is behind us
     }
 
     /// The calling thread's id, as /proc names it.

@@ -85,7 +85,8 @@ public struct UnixSocket: ~Copyable, Sendable {
         var done = 0, passed = descriptors
         repeat {
             let n = bytes.withUnsafeBytes { all in
-                linux_send_descriptors(descriptor.raw, all.baseAddress.map { $0 + done }, all.count - done, passed, Int32(passed.count), 0)
+                linux_send_descriptors(
+                    descriptor.raw, all.baseAddress.map { $0 + done }, all.count - done, passed, Int32(passed.count), 0)
             }
             done += try check("sendmsg", "unix socket", n)
             passed = []
@@ -112,7 +113,10 @@ public struct UnixSocket: ~Copyable, Sendable {
         }
         try check("recvmsg", "unix socket", got)
         let descriptors = ReceivedDescriptors(Array(raw[..<Int(n)]))
-        if truncated != 0 { throw SystemError(call: "recvmsg", subject: "unix socket", errno: EMSGSIZE, hint: "the message was longer than the buffer") }
+        if truncated != 0 {
+            throw SystemError(
+                call: "recvmsg", subject: "unix socket", errno: EMSGSIZE, hint: "the message was longer than the buffer")
+        }
         return Received(count: got, descriptors: descriptors)
     }
 

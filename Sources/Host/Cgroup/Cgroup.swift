@@ -38,7 +38,7 @@ public struct Cgroup: Hashable, Sendable {
 
     private static func folders(in path: String) throws(SystemError) -> [String] {
         guard let folder = opendir(path) else {
-            if errno == ENOENT { return [] } // removed meanwhile
+            if errno == ENOENT { return [] }  // removed meanwhile
             throw SystemError(call: "opendir", subject: path, errno: errno)
         }
         defer { closedir(folder) }
@@ -56,12 +56,14 @@ public struct Cgroup: Hashable, Sendable {
     public static func freezable(of pid: Int32) throws(SystemError) -> Cgroup? {
         let memberships = try ProcFS.cgroups(of: pid), mounts = try MountInfo.ofSelf()
         if let unified = memberships.first(where: \.isUnified), unified.path != "/",
-           let mount = mounts.first(where: { $0.type == "cgroup2" }), let path = place(unified.path, under: mount) {
+            let mount = mounts.first(where: { $0.type == "cgroup2" }), let path = place(unified.path, under: mount)
+        {
             return Cgroup(path: path)
         }
         if let freezer = memberships.first(where: { $0.controllers.contains("freezer") }), freezer.path != "/",
-           let mount = mounts.first(where: { $0.type == "cgroup" && $0.superOptions.contains("freezer") }),
-           let path = place(freezer.path, under: mount) {
+            let mount = mounts.first(where: { $0.type == "cgroup" && $0.superOptions.contains("freezer") }),
+            let path = place(freezer.path, under: mount)
+        {
             return Cgroup(path: path)
         }
         return nil

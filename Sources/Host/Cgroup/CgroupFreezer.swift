@@ -98,15 +98,16 @@ public final class CgroupFreezer: Sendable {
         while try isFrozen() != frozen {
             let now = MonotonicInstant.now
             if now >= deadline {
-                throw SystemError(call: frozen ? "freeze" : "thaw", subject: cgroup.path, errno: ETIMEDOUT,
-                                  hint: "a task in uninterruptible sleep can't be frozen")
+                throw SystemError(
+                    call: frozen ? "freeze" : "thaw", subject: cgroup.path, errno: ETIMEDOUT,
+                    hint: "a task in uninterruptible sleep can't be frozen")
             }
             let nap = now - start < CgroupFreezer.patience ? CgroupFreezer.nap : .milliseconds(1)
             if cgroup.version == .v2 {
                 _ = try Poll.wait(state.raw, for: .priority, until: now + nap)
             } else {
                 sleepThread(nap)
-                if frozen { try write("FROZEN") } // v1 moves on from FREEZING when it is asked again
+                if frozen { try write("FROZEN") }  // v1 moves on from FREEZING when it is asked again
             }
         }
     }

@@ -85,7 +85,9 @@ public enum Injection {
 
     /// - Returns: nil if the thread was inside a restartable sequence, or has just started another program.
     private static func attempt(_ pid: Int32, _ deadline: MonotonicInstant) throws(InjectionError) -> Raw? {
-        guard let target = try told(pid, { () throws(SystemError) in try ProcFS.liveThread(of: pid) }) else { throw .gone(pid: pid) }
+        guard let target = try told(pid, { () throws(SystemError) in try ProcFS.liveThread(of: pid) }) else {
+            throw .gone(pid: pid)
+        }
         let status = try told(pid) { () throws(SystemError) in try ProcessStatus.of(thread: target.thread, in: pid) }
         if status.tracer != 0 { throw .traced(pid: pid, by: status.tracer) }
         if target.state == .uninterruptible { throw .uninterruptible(pid: pid) }
@@ -100,7 +102,9 @@ public enum Injection {
         return try session.run(pidfd)
     }
 
-    private static func seize(_ pid: Int32, _ thread: Int32, filtered: Bool, _ deadline: MonotonicInstant) throws(InjectionError) -> Tracee {
+    private static func seize(_ pid: Int32, _ thread: Int32, filtered: Bool, _ deadline: MonotonicInstant) throws(InjectionError)
+        -> Tracee
+    {
         let tracee = try told(pid) { () throws(SystemError) in try Tracee(thread, until: deadline) }
         // Suspending the filter keeps it from killing the process for a call that it never makes by itself.
         do {
@@ -117,7 +121,9 @@ public enum Injection {
     /// Address of a `syscall` instruction: in [vdso] if there is one, else in any code of the process.
     private static func findInstruction(_ thread: Int32, _ memory: RemoteMemory) throws(SystemError) -> UInt64? {
         let map = try MemoryMap.of(pid: thread)
-        let code = map.areas.filter { $0.protection.isSuperset(of: [.read, .execute]) && $0.kind != .vsyscall && $0.kind != .device }
+        let code = map.areas.filter {
+            $0.protection.isSuperset(of: [.read, .execute]) && $0.kind != .vsyscall && $0.kind != .device
+        }
         for area in code.filter({ $0.kind == .vdso }) + code.filter({ $0.kind != .vdso }) {
             let bytes = memory.bytes(at: area.start, count: Int(min(area.byteCount, 2 << 20)))
             for i in bytes.indices.dropLast() where bytes[i] == 0x0f && bytes[i + 1] == 0x05 { return area.start + UInt64(i) }

@@ -35,7 +35,7 @@ struct InjectionSession: ~Copyable {
     }
 
     private borrowing func refusal(_ registers: user_regs_struct) -> InjectionError? {
-        if registers.cs != 0x33 { return .thirtyTwoBit(pid: pid) } // the segment of 64-bit code
+        if registers.cs != 0x33 { return .thirtyTwoBit(pid: pid) }  // the segment of 64-bit code
         return tracee.dispatchesSystemCalls() ? .dispatched(pid: pid) : nil
     }
 
@@ -60,7 +60,9 @@ struct InjectionSession: ~Copyable {
         }
         // A nested function would escape with a borrow: the result is carried by hand.
         var outcome: Result<Int32, InjectionError>
-        do throws(SystemError) { outcome = .success(try makeDescriptor(saved, pidfd)) } catch { outcome = .failure(InjectionError(pid, error)) }
+        do throws(SystemError) { outcome = .success(try makeDescriptor(saved, pidfd)) } catch {
+            outcome = .failure(InjectionError(pid, error))
+        }
         do throws(SystemError) { try goBack(restored, mask) } catch {
             if case .success(let descriptor) = outcome { close(descriptor) }
             if case .success = outcome { outcome = .failure(InjectionError(pid, error)) }
@@ -90,13 +92,13 @@ struct InjectionSession: ~Copyable {
         var r = saved
         r.rip = numericCast(instruction)
         r.rax = numericCast(number)
-        r.orig_rax = .max // not inside a system call: nothing to restart
+        r.orig_rax = .max  // not inside a system call: nothing to restart
         r.rdi = numericCast(argument)
         try tracee.setRegisters(r)
         try tracee.resumeToSystemCall()
-        try tracee.wait(for: .systemCall) // entry
+        try tracee.wait(for: .systemCall)  // entry
         try tracee.resumeToSystemCall()
-        try tracee.wait(for: .systemCall) // exit
+        try tracee.wait(for: .systemCall)  // exit
         return Int(Int64(bitPattern: UInt64(try tracee.registers().rax)))
     }
 
@@ -116,7 +118,9 @@ struct InjectionSession: ~Copyable {
 
     /// A call that the kernel doesn't restart shows EINTR because of our stop alone, unless a signal waits: make it again.
     private borrowing func repaired(_ saved: user_regs_struct, _ mask: UInt64) -> user_regs_struct {
-        guard Int64(bitPattern: UInt64(saved.orig_rax)) >= 0, Int64(bitPattern: UInt64(saved.rax)) == -Int64(EINTR) else { return saved }
+        guard Int64(bitPattern: UInt64(saved.orig_rax)) >= 0, Int64(bitPattern: UInt64(saved.rax)) == -Int64(EINTR) else {
+            return saved
+        }
         guard tracee.hasSystemCallInstruction(at: UInt64(saved.rip) - 2) else { return saved }
         guard let status = try? ProcessStatus.of(thread: tracee.thread, in: pid) else { return saved }
         if (status.pendingSignals | status.sharedPendingSignals) & ~mask != 0 { return saved }

@@ -73,7 +73,8 @@ public struct PageMap: ~Copyable, Sendable {
     /// - Parameter skipping: regions told with one of these bits are left out.
     /// - Throws: EPERM (`failUntracked`), EINVAL for bits the kernel doesn't know, ENOTTY before Linux 6.7.
     public borrowing func scan(
-        _ range: Range<UInt64>, _ query: PageQuery, buffer: PageRegionBuffer, skipping: PageCategories = [], into runs: inout [PageRun]
+        _ range: Range<UInt64>, _ query: PageQuery, buffer: PageRegionBuffer, skipping: PageCategories = [],
+        into runs: inout [PageRun]
     ) throws(SystemError) {
         var argument = linux_pm_scan_arg()
         argument.flags = query.flags.rawValue

@@ -18,17 +18,17 @@ extension PageMap {
         public static let present = EntryBits(rawValue: 1 << 63)
     }
 
-    /// Reads the entries of a range and appends the pages that match, neighbours joined. The page of zeros can't be told
-    /// from others here: it is reported, and found to be zero when it is read.
+    /// Reads the entries of a range and appends the pages that match, neighbours joined.
     /// - Parameters:
     ///   - all: bits that must be set.
     ///   - any: at least one of these must be set.
     ///   - none: bits that must not be set.
+    ///   - zeros: frames to leave out: pages of zeros have no content of their own.
     public borrowing func readEntries(
         _ range: Range<UInt64>, all: EntryBits = [], any: EntryBits = [.present, .swapped], none: EntryBits = [.guarded],
-        into runs: inout [PageRun]
+        except zeros: ZeroPages? = ZeroPages.known, into runs: inout [PageRun]
     ) throws(SystemError) {
-        let most = 8192 // entries a read: 64 KiB, 32 MiB of memory
+        let most = 8192  // entries a read: 64 KiB, 32 MiB of memory
         try withUnsafeTemporaryAllocation(of: UInt64.self, capacity: most) { entries throws(SystemError) in
             var page = range.lowerBound / UInt64(pageSize)
             let last = range.upperBound / UInt64(pageSize)
@@ -36,10 +36,11 @@ extension PageMap {
                 let wanted = Int(min(UInt64(most), last - page))
                 let n = retrying { pread(descriptor.raw, entries.baseAddress, wanted * 8, off_t(page * 8)) }
                 try checkErrno("read", "pagemap", n)
-                if n < 8 { return } // the address space has ended
+                if n < 8 { return }  // the address space has ended
                 for i in 0..<(n / 8) {
                     let entry = EntryBits(rawValue: entries[i])
                     guard entry.isSuperset(of: all), !entry.isDisjoint(with: any), entry.isDisjoint(with: none) else { continue }
+                    if let zeros, entry.contains(.present), zeros.contains(ZeroPages.frame(entry.rawValue)) { continue }
                     let address = (page + UInt64(i)) * UInt64(pageSize)
                     if let previous = runs.last, previous.end == address {
                         runs[runs.count - 1].count += 1
@@ -61,7 +62,8 @@ public enum SoftDirty {
 
     /// Whether this kernel keeps the bits, found out with a page of our own.
     public static func isAvailable() -> Bool {
-        guard let page = mmap(nil, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), page != MAP_FAILED else { return false }
+        guard let page = mmap(nil, pageSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), page != MAP_FAILED
+        else { return false }
         defer { munmap(page, pageSize) }
         let address = UInt64(UInt(bitPattern: page))
         page.storeBytes(of: 1, as: UInt8.self)

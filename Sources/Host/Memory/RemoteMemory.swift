@@ -29,8 +29,10 @@ public final class RemoteMemory: Sendable {
     /// - Returns: number of pages read.
     /// - Throws: ESRCH if the process is gone. The buffer is undefined then.
     @discardableResult
-    public func read(_ runs: Span<PageRun>, into buffer: UnsafeMutableRawBufferPointer, vanished: inout [PageRun]) throws(SystemError) -> Int {
-        var done = 0 // bytes
+    public func read(_ runs: Span<PageRun>, into buffer: UnsafeMutableRawBufferPointer, vanished: inout [PageRun])
+        throws(SystemError) -> Int
+    {
+        var done = 0  // bytes
         var cursor = Cursor()
         var missing = 0
         while cursor.run < runs.count {
@@ -54,7 +56,9 @@ public final class RemoteMemory: Sendable {
 
     /// The same for an array.
     @discardableResult
-    public func read(_ runs: [PageRun], into buffer: UnsafeMutableRawBufferPointer, vanished: inout [PageRun]) throws(SystemError) -> Int {
+    public func read(_ runs: [PageRun], into buffer: UnsafeMutableRawBufferPointer, vanished: inout [PageRun]) throws(SystemError)
+        -> Int
+    {
         try read(runs.span, into: buffer, vanished: &vanished)
     }
 
@@ -95,25 +99,31 @@ public final class RemoteMemory: Sendable {
     }
 
     /// One call with up to 1024 runs; the cursor moves over what was asked, the result tells what came.
-    private func readVectors(_ runs: Span<PageRun>, from cursor: inout Cursor, into buffer: UnsafeMutableRawBufferPointer, at done: Int) throws(SystemError) -> Int {
+    private func readVectors(
+        _ runs: Span<PageRun>, from cursor: inout Cursor, into buffer: UnsafeMutableRawBufferPointer, at done: Int
+    ) throws(SystemError) -> Int {
         let first = cursor
-        return try withUnsafeTemporaryAllocation(of: iovec.self, capacity: RemoteMemory.maximumVectors) { vectors throws(SystemError) in
+        return try withUnsafeTemporaryAllocation(of: iovec.self, capacity: RemoteMemory.maximumVectors) {
+            vectors throws(SystemError) in
             var n = 0, bytes = 0
             while n < RemoteMemory.maximumVectors, cursor.run < runs.count {
                 let run = runs[cursor.run]
                 let length = run.byteCount - cursor.offset
                 precondition(done + bytes + length <= buffer.count, "runs longer than the buffer")
-                vectors[n] = iovec(iov_base: UnsafeMutableRawPointer(bitPattern: UInt(run.start) + UInt(cursor.offset)), iov_len: length)
+                vectors[n] = iovec(
+                    iov_base: UnsafeMutableRawPointer(bitPattern: UInt(run.start) + UInt(cursor.offset)), iov_len: length)
                 n += 1
                 bytes += length
                 cursor = Cursor(run: cursor.run + 1, offset: 0, total: cursor.total + length)
             }
             var local = iovec(iov_base: buffer.baseAddress! + done, iov_len: bytes)
             let got = linux_process_vm_readv(thread, &local, 1, vectors.baseAddress, UInt(n))
-            if got == -Int(EFAULT) || got == -Int(EINTR) { return 0 } // the first page failed
-            if got == -Int(ENOMEM) { return 0 } // no memory for the kernel's list: page by page
+            if got == -Int(EFAULT) || got == -Int(EINTR) { return 0 }  // the first page failed
+            if got == -Int(ENOMEM) { return 0 }  // no memory for the kernel's list: page by page
             // The thread has ended; others may have the memory still.
-            if got == -Int(ESRCH) { return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: local.iov_base) }
+            if got == -Int(ESRCH) {
+                return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: local.iov_base)
+            }
             try check("process_vm_readv", "thread \(thread), \(n) runs from 0x\(String(runs[first.run].start, radix: 16))", got)
             return got / pageSize * pageSize
         }
@@ -121,12 +131,14 @@ public final class RemoteMemory: Sendable {
 
     /// Reads through /proc/PID/mem, which holds the address space and not a thread.
     /// - Returns: bytes up to the first page that failed.
-    private func readThroughFile(_ vectors: UnsafeBufferPointer<iovec>, into target: UnsafeMutableRawPointer) throws(SystemError) -> Int {
+    private func readThroughFile(_ vectors: UnsafeBufferPointer<iovec>, into target: UnsafeMutableRawPointer) throws(SystemError)
+        -> Int
+    {
         var done = 0
         for vector in vectors {
             let address = off_t(bitPattern: UInt(bitPattern: vector.iov_base))
             let n = retrying { pread(memory.raw, target + done, vector.iov_len, address) }
-            if n == 0 { throw SystemError(call: "read", subject: "/proc/\(thread)/mem", errno: ESRCH) } // no user is left
+            if n == 0 { throw SystemError(call: "read", subject: "/proc/\(thread)/mem", errno: ESRCH) }  // no user is left
             done += max(n, 0) / pageSize * pageSize
             if n != vector.iov_len { return done }
         }

@@ -45,7 +45,9 @@ struct Tracee: ~Copyable {
     deinit { linux_timer_delete(watchdog) }
 
     @discardableResult
-    private borrowing func call(_ name: StaticString, _ request: Int, _ data: UInt = 0, address: UInt = 0) throws(SystemError) -> Int {
+    private borrowing func call(_ name: StaticString, _ request: Int, _ data: UInt = 0, address: UInt = 0) throws(SystemError)
+        -> Int
+    {
         try check(name, "thread \(thread)", linux_ptrace(request, thread, address, data))
     }
 
@@ -62,33 +64,41 @@ struct Tracee: ~Copyable {
 
     borrowing func registers() throws(SystemError) -> user_regs_struct {
         var r = user_regs_struct()
-        try check("PTRACE_GETREGS", "thread \(thread)", withUnsafeMutablePointer(to: &r) {
-            linux_ptrace(LINUX_PTRACE_GETREGS, thread, 0, UInt(bitPattern: $0))
-        })
+        try check(
+            "PTRACE_GETREGS", "thread \(thread)",
+            withUnsafeMutablePointer(to: &r) {
+                linux_ptrace(LINUX_PTRACE_GETREGS, thread, 0, UInt(bitPattern: $0))
+            })
         return r
     }
 
     borrowing func setRegisters(_ registers: user_regs_struct) throws(SystemError) {
         var r = registers
-        try check("PTRACE_SETREGS", "thread \(thread)", withUnsafeMutablePointer(to: &r) {
-            linux_ptrace(LINUX_PTRACE_SETREGS, thread, 0, UInt(bitPattern: $0))
-        })
+        try check(
+            "PTRACE_SETREGS", "thread \(thread)",
+            withUnsafeMutablePointer(to: &r) {
+                linux_ptrace(LINUX_PTRACE_SETREGS, thread, 0, UInt(bitPattern: $0))
+            })
     }
 
     /// The mask that the program set (for calls with a temporary mask: the one it will have back).
     borrowing func signalMask() throws(SystemError) -> UInt64 {
         var mask: UInt64 = 0
-        try check("PTRACE_GETSIGMASK", "thread \(thread)", withUnsafeMutablePointer(to: &mask) {
-            linux_ptrace(LINUX_PTRACE_GETSIGMASK, thread, 8, UInt(bitPattern: $0))
-        })
+        try check(
+            "PTRACE_GETSIGMASK", "thread \(thread)",
+            withUnsafeMutablePointer(to: &mask) {
+                linux_ptrace(LINUX_PTRACE_GETSIGMASK, thread, 8, UInt(bitPattern: $0))
+            })
         return mask
     }
 
     borrowing func setSignalMask(_ mask: UInt64) throws(SystemError) {
         var m = mask
-        try check("PTRACE_SETSIGMASK", "thread \(thread)", withUnsafeMutablePointer(to: &m) {
-            linux_ptrace(LINUX_PTRACE_SETSIGMASK, thread, 8, UInt(bitPattern: $0))
-        })
+        try check(
+            "PTRACE_SETSIGMASK", "thread \(thread)",
+            withUnsafeMutablePointer(to: &m) {
+                linux_ptrace(LINUX_PTRACE_SETSIGMASK, thread, 8, UInt(bitPattern: $0))
+            })
     }
 
     /// Waits for a stop of the kind; every other stop is passed: signals are delivered, group stops go on
@@ -136,7 +146,9 @@ struct Tracee: ~Copyable {
     borrowing func isInRestartableSequence(_ programCounter: UInt64) -> Bool {
         var c = linux_rseq_configuration()
         let n = withUnsafeMutablePointer(to: &c) {
-            linux_ptrace(LINUX_PTRACE_GET_RSEQ_CONFIGURATION, thread, UInt(MemoryLayout<linux_rseq_configuration>.size), UInt(bitPattern: $0))
+            linux_ptrace(
+                LINUX_PTRACE_GET_RSEQ_CONFIGURATION, thread, UInt(MemoryLayout<linux_rseq_configuration>.size),
+                UInt(bitPattern: $0))
         }
         guard n > 0, c.pointer != 0 else { return false }
         // struct rseq: rseq_cs at 8. struct rseq_cs: start_ip at 8, post_commit_offset at 16.
@@ -170,7 +182,9 @@ struct Tracee: ~Copyable {
     borrowing func dispatchesSystemCalls() -> Bool {
         var c = linux_dispatch_configuration()
         let n = withUnsafeMutablePointer(to: &c) {
-            linux_ptrace(LINUX_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, thread, UInt(MemoryLayout<linux_dispatch_configuration>.size), UInt(bitPattern: $0))
+            linux_ptrace(
+                LINUX_PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, thread, UInt(MemoryLayout<linux_dispatch_configuration>.size),
+                UInt(bitPattern: $0))
         }
         return n >= 0 && c.mode != 0
     }

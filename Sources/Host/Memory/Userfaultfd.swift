@@ -112,7 +112,7 @@ public final class Userfaultfd: Sendable {
         c.dst = address
         c.src = UInt64(UInt(bitPattern: source.baseAddress))
         c.len = UInt64(source.count)
-        c.mode = wake ? 0 : 1 // UFFDIO_COPY_MODE_DONTWAKE
+        c.mode = wake ? 0 : 1  // UFFDIO_COPY_MODE_DONTWAKE
         let result = linux_ioctl(owner.raw, LINUX_UFFDIO_COPY, &c)
         return Filled(byteCount: result == 0 ? source.count : Int(max(c.copy, 0)), errno: Int32(-result))
     }
@@ -121,9 +121,10 @@ public final class Userfaultfd: Sendable {
     public func zero(_ range: Range<UInt64>, wake: Bool = true) -> Filled {
         var z = uffdio_zeropage()
         z.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
-        z.mode = wake ? 0 : 1 // UFFDIO_ZEROPAGE_MODE_DONTWAKE
+        z.mode = wake ? 0 : 1  // UFFDIO_ZEROPAGE_MODE_DONTWAKE
         let result = linux_ioctl(owner.raw, LINUX_UFFDIO_ZEROPAGE, &z)
-        return Filled(byteCount: result == 0 ? Int(range.upperBound - range.lowerBound) : Int(max(z.zeropage, 0)), errno: Int32(-result))
+        return Filled(
+            byteCount: result == 0 ? Int(range.upperBound - range.lowerBound) : Int(max(z.zeropage, 0)), errno: Int32(-result))
     }
 
     /// Protects or unprotects a registered range.

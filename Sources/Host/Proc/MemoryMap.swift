@@ -44,7 +44,9 @@ public struct MemoryArea: Hashable, Sendable {
     var nameStart: UInt32 = 0
     var nameCount: UInt32 = 0
 
-    public init(start: UInt64, end: UInt64, protection: Protection, offset: UInt64 = 0, device: UInt32 = 0, inode: UInt64 = 0, kind: Kind) {
+    public init(
+        start: UInt64, end: UInt64, protection: Protection, offset: UInt64 = 0, device: UInt32 = 0, inode: UInt64 = 0, kind: Kind
+    ) {
         (self.start, self.end, self.protection, self.offset) = (start, end, protection, offset)
         (self.device, self.inode, self.kind) = (device, inode, kind)
     }
@@ -126,8 +128,9 @@ public struct MemoryMap: Sendable {
         guard s.skip(0x20), let offset = s.hexadecimal(), s.skip(0x20) else { return nil }
         guard let major = s.hexadecimal(), s.skip(0x3a), let minor = s.hexadecimal(), s.skip(0x20) else { return nil }
         guard major < 1 << 12, minor < 1 << 20, let inode = s.decimal() else { return nil }
-        return MemoryArea(start: start, end: end, protection: protection, offset: offset,
-                          device: UInt32(major << 20 | minor), inode: UInt64(bitPattern: Int64(inode)), kind: .anonymous)
+        return MemoryArea(
+            start: start, end: end, protection: protection, offset: offset,
+            device: UInt32(major << 20 | minor), inode: UInt64(bitPattern: Int64(inode)), kind: .anonymous)
     }
 
     private static func kind(of area: MemoryArea, name s: borrowing ByteScanner, _ from: Int, _ to: Int) -> MemoryArea.Kind {

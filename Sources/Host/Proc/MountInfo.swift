@@ -25,7 +25,10 @@ public struct MountInfo: Hashable, Sendable {
     }
 
     private static func parseLine(_ s: inout ByteScanner) -> MountInfo? {
-        func field(_ s: inout ByteScanner) -> String { s.skipBlanks(); return unescape(s.word()) }
+        func field(_ s: inout ByteScanner) -> String {
+            s.skipBlanks()
+            return unescape(s.word())
+        }
         func list(_ text: String) -> [String] { text.split(separator: ",").map(String.init) }
         guard let id = s.decimal(), s.skip(0x20), let parent = s.decimal(), s.skip(0x20) else { return nil }
         guard let major = s.decimal(), s.skip(0x3a), let minor = s.decimal() else { return nil }
@@ -38,8 +41,10 @@ public struct MountInfo: Hashable, Sendable {
             propagation.append(next)
         }
         let type = field(&s), source = field(&s), superOptions = list(field(&s))
-        return MountInfo(id: id, parent: parent, device: UInt32(truncatingIfNeeded: major << 20 | minor), root: root, mountPoint: point, options: options,
-                         propagation: propagation, type: type, source: source, superOptions: superOptions)
+        return MountInfo(
+            id: id, parent: parent, device: UInt32(truncatingIfNeeded: major << 20 | minor), root: root, mountPoint: point,
+            options: options,
+            propagation: propagation, type: type, source: source, superOptions: superOptions)
     }
 
     /// Undoes the kernel's \040 (blank, tab, line feed, backslash, #).
@@ -50,7 +55,9 @@ public struct MountInfo: Hashable, Sendable {
         var i = 0
         func octal(_ c: UInt8) -> UInt8? { (0x30...0x37).contains(c) ? c - 0x30 : nil }
         while i < bytes.count {
-            if bytes[i] == 0x5c, i + 3 < bytes.count, let a = octal(bytes[i + 1]), a < 4, let b = octal(bytes[i + 2]), let c = octal(bytes[i + 3]) {
+            if bytes[i] == 0x5c, i + 3 < bytes.count, let a = octal(bytes[i + 1]), a < 4, let b = octal(bytes[i + 2]),
+                let c = octal(bytes[i + 3])
+            {
                 out.append(a << 6 | b << 3 | c)
                 i += 4
             } else {

@@ -20,7 +20,9 @@ public enum ProcFS {
                 let start = s.position, end = s.lineEnd
                 while s.position < end, s.peek != 0x3a { _ = s.take() }
                 let controllers = s.text(start, s.position).split(separator: ",").map(String.init)
-                if s.skip(0x3a) { all.append(CgroupMembership(hierarchy: hierarchy, controllers: controllers, path: s.text(s.position, end))) }
+                if s.skip(0x3a) {
+                    all.append(CgroupMembership(hierarchy: hierarchy, controllers: controllers, path: s.text(s.position, end)))
+                }
             }
             s.skipLine()
         }
@@ -69,13 +71,15 @@ public enum ProcFS {
     public static func threads(of pid: Int32) throws(SystemError) -> [Int32] { try numbered("/proc/\(pid)/task") }
     /// Every process that we see.
     public static func processes() throws(SystemError) -> [Int32] { try numbered("/proc") }
-    private static func numbered(_ path: String) throws(SystemError) -> [Int32] { try FileIO.list(path).compactMap { Int32($0) }.sorted() }
+    private static func numbered(_ path: String) throws(SystemError) -> [Int32] {
+        try FileIO.list(path).compactMap { Int32($0) }.sorted()
+    }
 
     /// Children of all of a process's threads (CONFIG_PROC_CHILDREN); exact only while the children don't run.
     public static func children(of pid: Int32) throws(SystemError) -> [Int32] {
         var all: [Int32] = []
         for thread in try threads(of: pid) {
-            guard let text = try FileIO.readIfPresent("/proc/\(pid)/task/\(thread)/children") else { continue } // just ended
+            guard let text = try FileIO.readIfPresent("/proc/\(pid)/task/\(thread)/children") else { continue }  // just ended
             all += parseNumbers(text.span)
         }
         return all
@@ -89,7 +93,7 @@ public enum ProcFS {
         var all: [(number: Int32, target: String)] = []
         for number in try numbered("/proc/\(pid)/fd") {
             do { all.append((number, try FileIO.readLink("/proc/\(pid)/fd/\(number)"))) } catch {
-                if error.errno != ENOENT { throw error } // closed meanwhile
+                if error.errno != ENOENT { throw error }  // closed meanwhile
             }
         }
         return all

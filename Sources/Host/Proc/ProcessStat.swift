@@ -1,14 +1,14 @@
 /// /proc/PID/stat, and /proc/PID/task/TID/stat.
 public struct ProcessStat: Hashable, Sendable {
     public enum State: UInt8, Sendable {
-        case running = 0x52 // R
-        case sleeping = 0x53 // S
-        case uninterruptible = 0x44 // D
-        case stopped = 0x54 // T
-        case traced = 0x74 // t
-        case zombie = 0x5a // Z
-        case dead = 0x58 // X
-        case idle = 0x49 // I: a kernel thread
+        case running = 0x52  // R
+        case sleeping = 0x53  // S
+        case uninterruptible = 0x44  // D
+        case stopped = 0x54  // T
+        case traced = 0x74  // t
+        case zombie = 0x5a  // Z
+        case dead = 0x58  // X
+        case idle = 0x49  // I: a kernel thread
         case other = 0x3f
     }
 
@@ -53,7 +53,9 @@ public struct ProcessStat: Hashable, Sendable {
     public var hasEnded: Bool { state == .zombie || state == .dead }
 
     public static func of(pid: Int32) throws(SystemError) -> ProcessStat { try read("/proc/\(pid)/stat") }
-    public static func of(thread: Int32, in pid: Int32) throws(SystemError) -> ProcessStat { try read("/proc/\(pid)/task/\(thread)/stat") }
+    public static func of(thread: Int32, in pid: Int32) throws(SystemError) -> ProcessStat {
+        try read("/proc/\(pid)/task/\(thread)/stat")
+    }
     private static func read(_ path: String) throws(SystemError) -> ProcessStat {
         let bytes = try FileIO.read(path)
         guard let stat = ProcessStat(bytes.span) else { throw SystemError(call: "parse", subject: path, errno: 71 /* EPROTO */) }

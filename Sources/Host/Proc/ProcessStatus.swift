@@ -36,7 +36,10 @@ public struct ProcessStatus: Hashable, Sendable {
             let start = s.position
             while !s.isAtEnd, s.peek != 0x3a, s.peek != 0x0a { _ = s.take() }
             let key = s.text(start, s.position)
-            if s.skip(0x3a) { s.skipBlanks(); setField(key, &s) }
+            if s.skip(0x3a) {
+                s.skipBlanks()
+                setField(key, &s)
+            }
             s.skipLine()
         }
     }
@@ -44,7 +47,10 @@ public struct ProcessStatus: Hashable, Sendable {
     private mutating func setField(_ key: String, _ s: inout ByteScanner) {
         func numbers(_ s: inout ByteScanner) -> [Int] {
             var all: [Int] = []
-            while let n = s.decimal() { all.append(n); s.skipBlanks() }
+            while let n = s.decimal() {
+                all.append(n)
+                s.skipBlanks()
+            }
             return all
         }
         func number(_ s: inout ByteScanner) -> Int { s.decimal() ?? 0 }

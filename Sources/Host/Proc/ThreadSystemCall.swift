@@ -11,13 +11,17 @@ public enum ThreadSystemCall: Hashable, Sendable {
 
     public init?(_ text: Span<UInt8>) {
         var s = ByteScanner(text)
-        if s.starts(with: "running") { self = .running; return }
+        if s.starts(with: "running") {
+            self = .running
+            return
+        }
         guard let number = s.decimal() else { return nil }
         var values: [UInt64] = []
         while s.skip(0x20), s.skip(0x30), s.skip(0x78), let value = s.hexadecimal() { values.append(value) }
         guard values.count == (number < 0 ? 2 : 8) else { return nil }
-        self = .blocked(number: number < 0 ? nil : number, arguments: Array(values.dropLast(2)),
-                        stackPointer: values[values.count - 2], programCounter: values[values.count - 1])
+        self = .blocked(
+            number: number < 0 ? nil : number, arguments: Array(values.dropLast(2)),
+            stackPointer: values[values.count - 2], programCounter: values[values.count - 1])
     }
 
     public static func of(thread: Int32, in pid: Int32) throws(SystemError) -> ThreadSystemCall? {

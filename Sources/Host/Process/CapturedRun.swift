@@ -69,7 +69,9 @@ extension Spawn {
         return true
     }
 
-    private static func append(from descriptor: Int32, to bytes: inout [UInt8], _ limit: Int, _ truncated: inout Bool) throws(SystemError) -> Bool {
+    private static func append(from descriptor: Int32, to bytes: inout [UInt8], _ limit: Int, _ truncated: inout Bool)
+        throws(SystemError) -> Bool
+    {
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         let n = try checkErrno("read", "pipe", retrying { read(descriptor, &chunk, chunk.count) })
         let room = max(limit - bytes.count, 0)

@@ -16,7 +16,8 @@ public enum ExitStatus: Hashable, Sendable, CustomStringConvertible {
     }
 
     init(waitStatus: Int32) {
-        self = linux_status_signaled(waitStatus) != 0
+        self =
+            linux_status_signaled(waitStatus) != 0
             ? .signaled(linux_status_term_signal(waitStatus)) : .exited(linux_status_exit_code(waitStatus))
     }
 }

@@ -25,7 +25,9 @@ public enum Namespaces {
     }
 
     /// Device and inode, by which two namespaces can be told apart.
-    public static func identity(_ name: String, of pid: Int32) throws(SystemError) -> String { try FileIO.readLink("/proc/\(pid)/ns/\(name)") }
+    public static func identity(_ name: String, of pid: Int32) throws(SystemError) -> String {
+        try FileIO.readLink("/proc/\(pid)/ns/\(name)")
+    }
 
     /// Moves the calling thread.
     /// - Parameter kinds: what the descriptor must be; empty accepts any. With a pidfd: which of its namespaces.

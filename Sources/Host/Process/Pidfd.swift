@@ -17,7 +17,7 @@ public struct Pidfd: ~Copyable, Sendable {
     /// Opens the thread of a process: the process itself if it is the leader, else PIDFD_THREAD (Linux 6.9).
     init(pid: Int32, thread: Int32) throws(SystemError) {
         self.pid = pid
-        let flags: UInt32 = thread == pid ? 0 : UInt32(O_EXCL) // PIDFD_THREAD
+        let flags: UInt32 = thread == pid ? 0 : UInt32(O_EXCL)  // PIDFD_THREAD
         descriptor = OwnedDescriptor(taking: Int32(try check("pidfd_open", "thread \(thread)", linux_pidfd_open(thread, flags))))
     }
 
@@ -33,7 +33,9 @@ public struct Pidfd: ~Copyable, Sendable {
 
     /// Duplicates a descriptor of the process into this one.
     public borrowing func descriptor(_ number: Int32) throws(SystemError) -> OwnedDescriptor {
-        OwnedDescriptor(taking: Int32(try check("pidfd_getfd", "descriptor \(number) of pid \(pid)", linux_pidfd_getfd(descriptor.raw, number))))
+        OwnedDescriptor(
+            taking: Int32(
+                try check("pidfd_getfd", "descriptor \(number) of pid \(pid)", linux_pidfd_getfd(descriptor.raw, number))))
     }
 
     /// Waits for the end of the process, which then is a zombie until its parent reaps it.

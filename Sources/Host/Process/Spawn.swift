@@ -40,7 +40,7 @@ public struct Spawn: Sendable {
         sigfillset(&all)
         posix_spawnattr_setsigmask(&attributes, &none)
         posix_spawnattr_setsigdefault(&attributes, &all)
-        let setSID: Int32 = 0x80 // POSIX_SPAWN_SETSID
+        let setSID: Int32 = 0x80  // POSIX_SPAWN_SETSID
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (newSession ? setSID : 0)))
 
         var argv = ([program] + arguments).map { strdup($0) } + [nil]
@@ -48,14 +48,16 @@ public struct Spawn: Sendable {
         var envp = (environment ?? []).map { strdup($0) } + [nil]
         defer { for p in envp { free(p) } }
         var pid: pid_t = 0
-        let code = if environment == nil {
-            posix_spawnp(&pid, program, &actions, &attributes, &argv, Glibc.environ)
-        } else {
-            posix_spawnp(&pid, program, &actions, &attributes, &argv, &envp)
-        }
+        let code =
+            if environment == nil {
+                posix_spawnp(&pid, program, &actions, &attributes, &argv, Glibc.environ)
+            } else {
+                posix_spawnp(&pid, program, &actions, &attributes, &argv, &envp)
+            }
         guard code == 0 else {
-            throw SystemError(call: "posix_spawn", subject: program, errno: code,
-                              hint: code == ENOENT ? "is the program installed?" : nil)
+            throw SystemError(
+                call: "posix_spawn", subject: program, errno: code,
+                hint: code == ENOENT ? "is the program installed?" : nil)
         }
         return try ChildProcess(pid: pid)
     }
@@ -72,7 +74,7 @@ public struct Spawn: Sendable {
             if target <= 2 {
                 posix_spawn_file_actions_addopen(&actions, target, "/dev/null", O_RDWR, 0)
             } else {
-                posix_spawn_file_actions_addclose(&actions, target) // not open: no error in glibc
+                posix_spawn_file_actions_addclose(&actions, target)  // not open: no error in glibc
             }
         }
         _ = linux_spawn_close_from(&actions, highest + 1)

@@ -23,7 +23,8 @@ struct ListCommand: ParsableCommand {
         if containers.isEmpty { Terminal.line("no containers") }
         for container in containers {
             Terminal.line(
-                "\(container.id.rightPadded(24)) \(container.engine.rightPadded(8)) \(container.status.rightPadded(10)) \(container.bundle)")
+                "\(container.id.rightPadded(24)) \(container.engine.rightPadded(8)) \(container.status.rightPadded(10)) \(container.bundle)"
+            )
         }
     }
 }

@@ -107,7 +107,8 @@ struct CheckCommand: ParsableCommand {
 /// `HOST[:PORT]`, `[IPV6]:PORT`.
 func address(_ text: String) throws -> PeerAddress {
     if text.hasPrefix("ssh://") {
-        throw ValidationError("--to \(text): moving over SSH is not built yet (hint: run `martlet agent` there and name the host)")
+        throw ValidationError(
+            "--to \(text): moving over SSH is not built yet (hint: run `martlet agent` there and name the host)")
     }
     guard let address = PeerAddress(text) else {
         throw ValidationError("--to \(text): HOST or HOST:PORT is due")

@@ -29,7 +29,7 @@ public final class Agent: Sendable {
         while true {
             do {
                 try greet(try listener.accept())
-            } catch where [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.errno) {
+            } catch  where [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(error.errno) {
                 logLine("agent: \(error)")
                 sleepThread(.milliseconds(100))
             }

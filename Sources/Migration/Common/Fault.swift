@@ -12,8 +12,12 @@ enum Fault {
     static let file = "\(Places.runtime)/fault"
 
     private static let point: FailurePoint? = {
-        if let text = getenv("MARTLET_FAULT") { return try? FailurePoint.parse(String(cString: text)) }
-        guard CommandLine.arguments.dropFirst().first == "internal-session", let text = try? FileIO.readLine(file) else { return nil }
+        let command = CommandLine.arguments.dropFirst().first
+        // Not for the guardian, which inherits our environment and has to settle what the fault left.
+        if command == "migrate", let text = getenv("MARTLET_FAULT") { return try? FailurePoint.parse(String(cString: text)) }
+        guard command == "internal-session", let text = try? FileIO.readLine(file) else {
+            return nil
+        }
         unlink(file)
         return try? FailurePoint.parse(text)
     }()

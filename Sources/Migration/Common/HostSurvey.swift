@@ -11,10 +11,12 @@ enum HostSurvey {
     }
 
     static func capabilities() -> Capabilities {
-        let memory = ((try? FileIO.readLine("/proc/meminfo")) ?? "").split(separator: "\n")
+        let memory =
+            ((try? FileIO.readLine("/proc/meminfo")) ?? "").split(separator: "\n")
             .first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
         return Capabilities(
-            host: hostName(), kernel: (try? FileIO.readLine("/proc/sys/kernel/osrelease")) ?? "unknown", architecture: architecture(),
+            host: hostName(), kernel: (try? FileIO.readLine("/proc/sys/kernel/osrelease")) ?? "unknown",
+            architecture: architecture(),
             cpuFeatures: cpuFeatures(), criu: nil, runtime: nil, lazyRestore: true, codecs: ["none", "lz4", "zstd"],
             freeMemory: .kibibytes(memory))
     }
@@ -36,7 +38,8 @@ enum HostSurvey {
         let lines = ((try? FileIO.readLine("/proc/\(pid)/status")) ?? "").split(separator: "\n")
         return lines.reduce(0) { sum, line in
             guard line.hasPrefix("RssAnon:") || line.hasPrefix("RssShmem:") || line.hasPrefix("VmSwap:") else { return sum }
-            return sum + (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0) << 10
+            return sum + (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0)
+                << 10
         }
     }
 

@@ -64,7 +64,9 @@ struct ImageSender {
         var offset = 0
         while offset < entry.bytes {
             let n = pread(file.raw, buffer.baseAddress, min(buffer.count, entry.bytes - offset), off_t(offset))
-            guard n > 0 else { throw SystemError(call: "read", subject: path, errno: n < 0 ? errno : EIO, hint: "the image became shorter") }
+            guard n > 0 else {
+                throw SystemError(call: "read", subject: path, errno: n < 0 ? errno : EIO, hint: "the image became shorter")
+            }
             try stream.blob(id: id, offset: UInt64(offset), bytes: UnsafeRawBufferPointer(rebasing: buffer[..<n]))
             offset += n
         }
@@ -85,7 +87,9 @@ final class ImageReceiver: Sendable {
     init(folder: String) { self.folder = folder }
 
     func take(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
-        guard id <= ImageTransfer.mostFiles else { throw SinkFailure("image number \(id): at most \(ImageTransfer.mostFiles) were due") }
+        guard id <= ImageTransfer.mostFiles else {
+            throw SinkFailure("image number \(id): at most \(ImageTransfer.mostFiles) were due")
+        }
         do {
             let file = try state.withLock { state throws(SystemError) in
                 if let file = state.files[id] { return file }
@@ -118,7 +122,9 @@ final class ImageReceiver: Sendable {
         } catch {
             throw TransferProblem("the list of images: \(error)")
         }
-        guard entries.count == files, Set(entries.map(\.name)).count == files, entries.allSatisfy({ ImageTransfer.isSafe($0.name) }) else {
+        guard entries.count == files, Set(entries.map(\.name)).count == files,
+            entries.allSatisfy({ ImageTransfer.isSafe($0.name) })
+        else {
             throw TransferProblem("the list of images names \(entries.count) files, \(files) different plain names were due")
         }
         for (index, entry) in entries.enumerated() { try place(entry, id: UInt32(index + 1)) }

@@ -13,7 +13,7 @@ struct Attempt {
     var order: PrepareOrder?
     var folders: Folders?
     var bundle: OCIBundle?
-    var places: [BundlePlace.Creation] = []
+    var places: [BundleKeeper.Made] = []
     var network: NetworkPreparation?
     var store: PageStore?
     var images: ImageReceiver?

@@ -15,7 +15,8 @@ extension DestinationDoers {
         var findings = try DestinationSurvey(facts: facts, offer: offer).findings()
         if offer.container.id != facts.container.id {
             findings.append(
-                Finding(.blocker, code: "malformed-offer", role: .destination, what: "read the offer",
+                Finding(
+                    .blocker, code: "malformed-offer", role: .destination, what: "read the offer",
                     why: "it names two containers, \(offer.container.id) and \(facts.container.id)"))
         }
         let folders = Attempt.Folders(volatile: Places.volatile(migration), durable: Places.durable(migration))
@@ -43,11 +44,14 @@ extension DestinationDoers {
             // The container may grow while it is copied; what is beyond a doubling does not converge anyway.
             capacity: ByteCount(offer.container.memory.rawValue * 2) + .gibibytes(1))
         let spaces = attempt.withLock { $0.spaces }
-        let server = try FaultServer(
-            store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
-            onMissing: { [weak self] space, run in self?.askForPages(space, run) },
-            events: { [weak self] in self?.heard($0) })
-        if let keeper = attempt.withLock({ $0.keeperLink }) { server.attach(keeper) }
+        let server =
+            !facts.lazy
+            ? nil
+            : try FaultServer(
+                store: store, folder: folders.work, spaceOf: { spaces.space(of: $0) },
+                onMissing: { [weak self] space, run in self?.askForPages(space, run) },
+                events: { [weak self] in self?.heard($0) })
+        if let keeper = attempt.withLock({ $0.keeperLink }) { server?.attach(keeper) }
         let images = ImageReceiver(folder: folders.images)
         marks.withLock {
             $0 = LandingMarks(streams: order.streams) { [weak self] token in
@@ -55,8 +59,14 @@ extension DestinationDoers {
                 self?.link.send(.roundMark(RoundMark(round: Int(token), streamMarks: [], landed: true)))
             }
         }
-        let places = try facts.folders.map { try BundlePlace.make($0, for: offer.container.id) }
-        let network = try NetworkPreparation.make(facts.container.network)
+        let notes = folders.volatile
+        var places: [BundleKeeper.Made] = []
+        for folder in facts.folders { places.append(try BundleKeeper().make(folder)) }
+        try FileIO.writeAtomically(JSON.encode(places), to: "\(notes)/places.json")
+        let network = try NetworkPreparation(facts.container.network) { made in
+            // What is made is noted before it is made: a session that takes over removes exactly this.
+            try? FileIO.writeAtomically(JSON.encode(made), to: "\(notes)/network.json")
+        }
         attempt.withLock { attempt in
             attempt.order = order
             attempt.streams = order.streams
@@ -95,7 +105,7 @@ extension DestinationDoers {
         guard let library = CriuShim.findLibrary() else {
             throw TransferProblem("libmartlet-criu.so is not installed beside the program")
         }
-        let shim = try CriuShim(creating: folders.shim, library: library)
+        let shim = try CriuShim(creating: folders.shim, library: library, tar: CriuShim.findLibrary("martlet-tar"))
         // The bundle as the files brought it: runc reads the same file.
         let bundle = try OCIBundle(path: offer.container.bundle)
         try FileIO.writeAtomically(facts.streams.descriptorsFile, to: "\(folders.images)/descriptors.json")
@@ -138,7 +148,8 @@ extension DestinationDoers {
         try? FileIO.writeAtomically(Array(path.utf8), to: "\(folders.volatile)/cgroup")
     }
 
-    func takeAddress() throws { try attempt.withLock { $0.network }?.takeAddress() }
+    /// Nothing of the container's passes here until the release, but its address already belongs here: see `Announcer`.
+    func takeAddress() throws { try attempt.withLock { $0.network }?.close() }
 
     func known() throws(TransferProblem) -> (Offer, SourceFacts, Attempt.Folders) {
         let (offer, facts, folders) = attempt.withLock { ($0.offer, $0.facts, $0.folders) }

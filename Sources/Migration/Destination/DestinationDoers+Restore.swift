@@ -12,8 +12,8 @@ extension DestinationDoers {
     private static let arrival = Duration.seconds(600)
 
     func releaseRestore(_ shipped: Shipped) throws {
-        let (store, images, server, runner, spaces) = attempt.withLock { ($0.store, $0.images, $0.server, $0.runner, $0.spaces) }
-        guard let store, let images, let runner, server != nil, let marks = marks.withLock({ $0 }) else {
+        let (store, images, runner, spaces) = attempt.withLock { ($0.store, $0.images, $0.runner, $0.spaces) }
+        guard let store, let images, let runner, let marks = marks.withLock({ $0 }) else {
             throw TransferProblem("images came before anything was prepared for them")
         }
         try images.finish(files: shipped.images, bytes: shipped.imageBytes.rawValue, within: Self.arrival)
@@ -25,10 +25,20 @@ extension DestinationDoers {
         let directory = ImageDirectory(path: folders.images)
         try directory.validate()
         try directory.prepareForRestore(lazy: facts.lazy)
+        if facts.lazy { try requireSpaces(directory, shipped) }
         if !shipped.pagesStayBehind {
             for space in shipped.spaces { try requireComplete(store, space.space) }
         }
         try runner.release()
+    }
+
+    /// A process whose memory nobody announced would read zeros.
+    private func requireSpaces(_ directory: ImageDirectory, _ shipped: Shipped) throws {
+        let known = Set(shipped.spaces.map(\.pid))
+        let missing = try directory.pageMaps().keys.filter { !known.contains($0) }.sorted()
+        guard missing.isEmpty else {
+            throw TransferProblem("no memory came for the processes \(missing) of the images")
+        }
     }
 
     /// A live page without content would read as zeros: rather no restore than that.
@@ -36,7 +46,8 @@ extension DestinationDoers {
         let missing = store.missingLive(space)
         guard missing.isEmpty else {
             let pages = missing.reduce(0) { $0 + $1.count }
-            throw TransferProblem("\(pages) live pages of space \(space.rawValue) did not come (first at 0x\(String(missing[0].start, radix: 16)))")
+            throw TransferProblem(
+                "\(pages) live pages of space \(space.rawValue) did not come (first at 0x\(String(missing[0].start, radix: 16)))")
         }
     }
 
@@ -44,13 +55,29 @@ extension DestinationDoers {
         let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
         if let runner { try runner.go() } else { try site?.thaw() }
         let thawedAt = MonotonicInstant.now.nanoseconds
-        try network?.open()
+        if let network { try network.open() } else { try reopenNetwork() }
         let pid = (try? site?.cgroup.processes().first) ?? 0
         mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid)))
     }
 
+    /// A session that took over knows only which interfaces were made.
+    private func reopenNetwork() throws {
+        for interface in networkMade().interfaces { try BridgePort(interface: interface).set(.open) }
+    }
+
+    private func networkMade() -> NetworkPreparation.Made {
+        guard let bytes = try? FileIO.read("\(Places.volatile(migration))/network.json") else { return .init() }
+        return (try? JSON.decode(NetworkPreparation.Made.self, from: bytes)) ?? .init()
+    }
+
+    private func placesMade() -> [BundleKeeper.Made] {
+        guard let bytes = try? FileIO.read("\(Places.volatile(migration))/places.json") else { return [] }
+        return (try? JSON.decode([BundleKeeper.Made].self, from: bytes)) ?? []
+    }
+
     func startFill() throws {
         guard let server = attempt.withLock({ $0.server }) else {
+            attempt.withLock { $0.ending = true }
             // Nothing is lazy, or all was filled before this process took over.
             mailbox.post(.filled)
             return
@@ -70,16 +97,16 @@ extension DestinationDoers {
             }
         case .filled(let statistics):
             logLine("session \(migration): filled: \(statistics)")
-            attempt.withLock { $0.ending = true } // the keeper was released: its end is no loss
+            attempt.withLock { $0.ending = true }  // the keeper was released: its end is no loss
             mailbox.post(.filled)
         case .failed(let error): logLine("session \(migration): \(error)")
-        case .keeperLost: break // its process's end is watched
+        case .keeperLost: break  // its process's end is watched
         }
     }
 
     func discard() throws {
         let attempt = self.attempt.withLock { attempt in
-            attempt.discarding = true
+            (attempt.discarding, attempt.ending) = (true, true)
             return attempt
         }
         if let runner = attempt.runner {
@@ -91,8 +118,8 @@ extension DestinationDoers {
         attempt.server?.stop()
         for run in attempt.files { run.cancel() }
         link.closeStreams()
-        try attempt.network?.undo()
-        for place in attempt.places { try place.undo() }
+        try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
+        for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
         Places.remove(Places.volatile(migration))
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
@@ -101,7 +128,9 @@ extension DestinationDoers {
 
     func clean() throws {
         let attempt = self.attempt.withLock { $0 }
-        for place in attempt.places { try place.keep() }
+        for folder in attempt.facts?.folders ?? [] {
+            try BundleKeeper().record(folder, container: attempt.offer?.container.id ?? "")
+        }
         attempt.shim?.remove()
         Places.remove(Places.volatile(migration))
         mailbox.post(.cleaned)

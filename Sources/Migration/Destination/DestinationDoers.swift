@@ -70,7 +70,10 @@ final class DestinationDoers: Sendable {
     /// Takes leave of the keeper: nothing is left to be kept.
     func dismissKeeper() {
         attempt.withLock { ($0.ending, $0.keeperLink) = (true, nil) }
-        let child = keeper.withLock { keeper in defer { keeper = nil }; return keeper }
+        let child = keeper.withLock { keeper in
+            defer { keeper = nil }
+            return keeper
+        }
         _ = try? child?.kill(SIGKILL)
         _ = try? child?.wait(until: .now + .seconds(5))
     }
@@ -78,11 +81,11 @@ final class DestinationDoers: Sendable {
     /// The CRIU of the restore, for fault tests.
     private func criuPID() -> Int32? {
         guard let cgroup = attempt.withLock({ $0.site?.cgroup }) else { return nil }
-        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command == "criu" }
+        return (try? cgroup.processes())?.first { (try? ProcessStat.of(pid: $0))?.command.hasPrefix("criu") ?? false }
     }
 
     func askForPages(_ space: SpaceID, _ run: PageRun) {
-        logLine("session \(migration): page 0x\(String(run.start, radix: 16)) of space \(space.rawValue) is missing")
+        link.send(.wanted(PageRequest(space: space, start: run.start, count: run.count)))
     }
 
     func perform(_ action: DestinationAction) {
@@ -99,7 +102,7 @@ final class DestinationDoers: Sendable {
         case .startFill: work("fill", .fill) { try self.startFill() }
         case .discard: work("discard", .discard) { try self.discard() }
         case .clean: work("clean", .clean) { try self.clean() }
-        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
         }
     }
 
@@ -129,7 +132,10 @@ final class DestinationDoers: Sendable {
             try file?.append(record)
             mailbox.post(.journalWritten(record.kind))
         } catch {
-            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the destination's journal")))
+            mailbox.post(
+                .failed(
+                    .journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the destination's journal")
+                ))
         }
     }
 

@@ -25,7 +25,8 @@ final class DestinationRunner: Sendable {
             let event = mailbox.next(deadline: next) ?? timers.takeExpired().map(DestinationEvent.timer)
             guard let event else {
                 guard let limit = deadline, limit <= .now else { continue }
-                return Ending(.refused, problem: Problem(what: "receive a container", why: "nobody with a valid certificate came"))
+                return Ending(
+                    .refused, problem: Problem(what: "receive a container", why: "nobody with a valid certificate came"))
             }
             deadline = nil
             for action in machine.handle(event) {

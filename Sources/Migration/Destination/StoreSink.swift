@@ -56,6 +56,10 @@ final class StoreSink: FrameSink {
         do { try store.landZero(space, run) } catch { throw SinkFailure("\(error)") }
     }
 
+    func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {
+        do { try store.forget(space, run) } catch { throw SinkFailure("\(error)") }
+    }
+
     func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure) {
         do { try store.addLive(space, runs) } catch { throw SinkFailure("\(error)") }
     }

@@ -29,9 +29,14 @@ final class PageSender: Sendable {
         let vanished = Atomic<Int>(0)
     }
 
-    init(streams: [DataSender], seed: UInt64) {
+    /// Told what was read and sent, batch by batch: pages packed one behind the other, valid during the call.
+    typealias Witness = @Sendable (SpaceID, [PageRun], UnsafeRawBufferPointer) -> Void
+
+    init(streams: [DataSender], seed: UInt64, witness: Witness? = nil) {
         let counters = counters
-        lanes = streams.indices.map { Lane(number: $0, of: streams.count, stream: streams[$0], seed: seed, counters: counters) }
+        lanes = streams.indices.map {
+            Lane(number: $0, of: streams.count, stream: streams[$0], seed: seed, counters: counters, witness: witness)
+        }
     }
 
     /// Sends all of it and returns when every byte was handed to the kernel or is queued in a stream.
@@ -69,6 +74,7 @@ private final class Lane: @unchecked Sendable {
     private let count: Int
     private let stream: DataSender
     private let counters: PageSender.Counters
+    private let witness: PageSender.Witness?
     private var sent: SentPages
     private let buffer: UnsafeMutableRawBufferPointer
 
@@ -76,8 +82,11 @@ private final class Lane: @unchecked Sendable {
     private static let capacity = 512 * pageSize
     private static let pieceShift: UInt64 = 21
 
-    init(number: Int, of count: Int, stream: DataSender, seed: UInt64, counters: PageSender.Counters) {
+    init(
+        number: Int, of count: Int, stream: DataSender, seed: UInt64, counters: PageSender.Counters, witness: PageSender.Witness?
+    ) {
         (self.number, self.count, self.stream, self.counters) = (number, count, stream, counters)
+        self.witness = witness
         sent = SentPages(seed: seed)
         buffer = .allocate(byteCount: Self.capacity, alignment: pageSize)
     }
@@ -120,6 +129,7 @@ private final class Lane: @unchecked Sendable {
         // What has vanished reads as zeros here and is not among the live pages at the end: sending zeros is right either way.
         if !vanished.isEmpty { counters.vanished.add(vanished.reduce(0) { $0 + $1.count }, ordering: .relaxed) }
         var offset = 0
+        witness?(part.space, runs, UnsafeRawBufferPointer(buffer))
         for run in runs {
             try classify(run, UnsafeRawBufferPointer(rebasing: buffer[offset..<(offset + run.byteCount)]), part.space)
             offset += run.byteCount
@@ -142,9 +152,13 @@ private final class Lane: @unchecked Sendable {
         var begin = 0
         var kind = PageKind.same
         for index in 0...run.count {
-            let next = index < run.count ? sent.note(space, run.start + UInt64(index * pageSize), bytes.baseAddress! + index * pageSize) : nil
+            let next =
+                index < run.count
+                ? sent.note(space, run.start + UInt64(index * pageSize), bytes.baseAddress! + index * pageSize) : nil
             if next == kind && index > 0 { continue }
-            if index > begin { try emit(kind, PageRun(start: run.start + UInt64(begin * pageSize), count: index - begin), bytes, begin, space) }
+            if index > begin {
+                try emit(kind, PageRun(start: run.start + UInt64(begin * pageSize), count: index - begin), bytes, begin, space)
+            }
             begin = index
             if let next { kind = next }
         }
@@ -158,7 +172,8 @@ private final class Lane: @unchecked Sendable {
             counters.zero.add(run.count, ordering: .relaxed)
         case .new:
             let start = index * pageSize
-            try stream.pages(space: space, address: run.start, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + run.byteCount)]))
+            try stream.pages(
+                space: space, address: run.start, bytes: UnsafeRawBufferPointer(rebasing: bytes[start..<(start + run.byteCount)]))
         }
         counters.pages.add(run.count, ordering: .relaxed)
     }

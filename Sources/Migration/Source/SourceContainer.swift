@@ -49,11 +49,14 @@ struct SourceContainer: Sendable {
             let known = ((try? engine.list()) ?? []).map(\.id)
             throw Problem(
                 what: "find the container \(id)", why: "runc knows no container of that name in \(engine.root)",
-                hint: known.isEmpty ? "there is none at all; --runtime-root names another folder" : "there are: \(known.joined(separator: ", "))")
+                hint: known.isEmpty
+                    ? "there is none at all; --runtime-root names another folder" : "there are: \(known.joined(separator: ", "))")
         }
     }
 
-    private static func describe(_ id: String, _ state: RuntimeState, _ bundle: OCIBundle, _ cgroup: Cgroup) throws -> ContainerDescription {
+    private static func describe(_ id: String, _ state: RuntimeState, _ bundle: OCIBundle, _ cgroup: Cgroup) throws
+        -> ContainerDescription
+    {
         var processes: [ContainerDescription.Process] = []
         var memory = 0
         for pid in try cgroup.processes() {
@@ -80,10 +83,10 @@ struct SourceContainer: Sendable {
 
     /// What the destination has to know.
     func facts(for options: MigrationOptions) throws -> SourceFacts {
-        var folders = [bundle.path]
-        if bundle.rootPath != bundle.path, !bundle.rootPath.hasPrefix(bundle.path + "/") { folders.append(bundle.rootPath) }
-        let wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
-        return try SourceSurvey(container: self, wishes: wishes, folders: folders).facts()
+        var wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
+        wishes.ghostLimit = ByteCount(Int(DumpPlan.Choices().ghostLimit))
+        wishes.lazy = options.isLazy
+        return try SourceSurvey(container: self, wishes: wishes, lazy: options.isLazy).facts()
     }
 
     /// The parts that carry a fresh attempt.
@@ -95,26 +98,28 @@ struct SourceContainer: Sendable {
         let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
         let freezer = try CgroupFreezer(cgroup)
         let kind = try chooseTracker(request.options, reporter)
-        let tracker = try ContainerTracker(kind: kind, freezer: freezer, processes: processes)
+        let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
-            tracker: tracker, link: link, options: request.options, reporter: reporter,
-            innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
+            tracker: tracker, kind: kind, link: link, options: request.options, reporter: reporter,
+            isLazy: facts.lazy, innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         guard let library = CriuShim.findLibrary() else {
             throw Problem(
                 what: "prepare the dump", why: "libmartlet-criu.so is not installed beside the program",
                 hint: "install Martlet with scripts/install")
         }
         try Places.make(Places.volatile(migration))
-        let shim = try CriuShim(creating: "\(Places.volatile(migration))/shim", library: library)
+        let shim = try CriuShim(
+            creating: "\(Places.volatile(migration))/shim", library: library, tar: CriuShim.findLibrary("martlet-tar"))
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
         let dump = SourceDump(
             plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump", shim: shim,
-            processes: processes)
+            hidesMemory: facts.lazy, processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
-            memory: memory, dump: dump, files: files, network: try NetworkCut.prepare(facts.container.network), freezer: freezer,
+            memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
+            freezer: freezer,
             exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
     }
 

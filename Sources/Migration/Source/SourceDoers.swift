@@ -22,15 +22,18 @@ final class SourceDoers: Sendable {
         var memory: SourceMemory
         var dump: SourceDump
         var files: SourceFiles
-        var network: NetworkCut?
+        var network: NetworkCut
+        var facts: SourceFacts
         var freezer: CgroupFreezer
         /// Tells when the container ends by itself.
         var exit: ExitWatch
     }
 
-    init(migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?) {
+    init(
+        migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?
+    ) {
         (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
-        Fault.register(.cutLink) { link.close() }
+        Fault.register(.cutLink) { link.breakOff() }
         if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
     }
 
@@ -40,15 +43,27 @@ final class SourceDoers: Sendable {
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
-        case .syncFiles: step("files", .syncFiles) { _ = try $0.files.sync(); self.mailbox.post(.filesSynced) }
+        case .syncFiles:
+            step("files", .syncFiles) {
+                _ = try $0.files.sync()
+                self.mailbox.post(.filesSynced)
+            }
         case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
         case .startCriu:
             step("criu", .startCriu) {
                 try $0.dump.start()
                 self.mailbox.post(.criuHeld)
             }
-        case .cutNetwork: now(.cutNetwork) { try $0.network?.cut(); self.mailbox.post(.networkCut) }
-        case .freeze: now(.freeze) { try $0.freezer.freeze(); self.mailbox.post(.frozen) }
+        case .cutNetwork:
+            now(.cutNetwork) {
+                try $0.network.cut()
+                self.mailbox.post(.networkCut)
+            }
+        case .freeze:
+            now(.freeze) {
+                try $0.freezeSeizable()
+                self.mailbox.post(.frozen)
+            }
         case .releaseCriu:
             step("criu", .dump) {
                 try $0.dump.release()
@@ -59,13 +74,17 @@ final class SourceDoers: Sendable {
                 try $0.memory.finalPass(pass)
                 self.mailbox.post(.finalPagesSent)
             }
-        case .refreeze: now(.refreeze) { try $0.freezer.requestFreeze(); self.mailbox.post(.refrozen) }
+        case .refreeze:
+            now(.refreeze) {
+                try $0.freezer.requestFreeze()
+                self.mailbox.post(.refrozen)
+            }
         case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
         case .serveMissing: step("serve", .serveMissing) { try $0.memory.serveMissing() }
         case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
         case .killSource: background("kill") { self.killSource() }
         case .clean(let keep): background("clean") { self.clean(keepContainer: keep) }
-        case .enter, .note, .startTimer, .stopTimer, .finish: break // the runner's own
+        case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
         }
     }
 
@@ -111,18 +130,37 @@ final class SourceDoers: Sendable {
             try file?.append(record)
             mailbox.post(.journalWritten(record.kind))
         } catch {
-            mailbox.post(.failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the source's journal")))
+            mailbox.post(
+                .failed(.journal(record.kind), Problem.of(error, what: "write `\(record.kind.rawValue)` to the source's journal"))
+            )
         }
     }
 
     private func ship(_ parts: Parts) throws -> Shipped {
         let sent = try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
+        let spaces = try parts.memory.shippedSpaces()
         return Shipped(
-            images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: parts.memory.shippedSpaces(),
+            images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: spaces,
             streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
     }
 
     // MARK: - The way back, and the end
+
+    /// What the source told of host and container: of this process, or as the one that died noted it.
+    private func facts() -> SourceFacts? {
+        if let parts { return parts.facts }
+        guard let bytes = try? FileIO.read(Self.note(migration)) else { return nil }
+        return try? JSON.decode(SourceFacts.self, from: bytes)
+    }
+
+    /// Where the facts are noted for whoever recovers.
+    static func note(_ migration: MigrationID) -> String { "\(Places.durable(migration))/facts.json" }
+
+    private func network() throws -> NetworkCut? {
+        if let parts { return parts.network }
+        guard let facts = facts() else { return nil }
+        return try NetworkCut(facts.container.network)
+    }
 
     private func rollBack(_ steps: [UndoStep]) {
         for step in steps {
@@ -130,7 +168,7 @@ final class SourceDoers: Sendable {
                 switch step {
                 case .abandonCriu: parts?.dump.abandon()
                 case .thaw: try site.thaw()
-                case .restoreNetwork: try parts?.network?.uncut()
+                case .restoreNetwork: try network()?.uncut()
                 case .stopTracking: parts?.memory.stop()
                 }
             } catch {
@@ -154,16 +192,40 @@ final class SourceDoers: Sendable {
         }
     }
 
+    /// The container leaves its runtime and its network; its folders stay, noted as its former home, so that it may come back
+    /// with only the differences travelling.
+    private func removeContainer() throws {
+        try site.remove()
+        guard let facts = facts() else { return }
+        var network = NetworkPreparation.Made()
+        if facts.container.network.kind == .named { network.namespace = facts.container.network.path }
+        network.interfaces = facts.container.network.interfaces.compactMap(\.hostName)
+        try NetworkPreparation.undo(network)
+        for folder in facts.folders { try BundleKeeper().record(folder, container: site.container) }
+    }
+
     private func clean(keepContainer: Bool) {
         do {
             parts?.memory.stop()
-            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try site.remove() }
-            try parts?.network?.remove()
+            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
             Places.remove(Places.volatile(migration))
             mailbox.post(.cleaned)
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))
         }
+    }
+}
+
+extension SourceDoers.Parts {
+    /// Freezes; a task inside vfork counts as frozen and yet can't be dumped, so it gets a moment to come out of it.
+    fileprivate func freezeSeizable() throws {
+        for _ in 0..<20 {
+            try freezer.freeze()
+            if UnseizableTasks.find(among: try freezer.cgroup.processes()).isEmpty { return }
+            try freezer.thaw()
+            sleepThread(.milliseconds(2))
+        }
+        try freezer.freeze()  // CRIU will say what it can't seize
     }
 }
 

@@ -11,6 +11,7 @@ final class SourceDump: Sendable {
     let images: String
     private let work: String
     private let plan: DumpPlan
+    private let hidesMemory: Bool
     private let shim: CriuShim
     private let processes: @Sendable () throws -> [Int32]
     private let session = Mutex<CriuSession?>(nil)
@@ -23,8 +24,13 @@ final class SourceDump: Sendable {
     /// From the release to `post-dump`; a plain dump takes 0.6 s/GB, a skeleton some tens of milliseconds.
     private static let dumpLimit = Duration.seconds(120)
 
-    init(plan: DumpPlan, images: String, work: String, shim: CriuShim, processes: @escaping @Sendable () throws -> [Int32]) {
+    /// - Parameter hidesMemory: false for a plain dump with all pages in its images.
+    init(
+        plan: DumpPlan, images: String, work: String, shim: CriuShim, hidesMemory: Bool,
+        processes: @escaping @Sendable () throws -> [Int32]
+    ) {
         (self.plan, self.images, self.work, self.shim, self.processes) = (plan, images, work, shim, processes)
+        self.hidesMemory = hidesMemory
     }
 
     /// Starts CRIU and waits until it is at `pre-dump`; then keeps what CRIU would read slowly in the freeze.
@@ -39,6 +45,7 @@ final class SourceDump: Sendable {
         let criu = try CriuSession(
             request, what: "dump", environment: shim.environment, logPath: "\(work)/\(DumpPlan.logName)")
         session.withLock { $0 = criu }
+        skipConnectionTracking()
         try FileIO.writeAtomically(plan.streams.descriptorsFile, to: "\(images)/descriptors.json")
         try criu.advance(to: "pre-dump", within: Self.startLimit)
         for pid in try processes() {
@@ -46,11 +53,17 @@ final class SourceDump: Sendable {
         }
     }
 
+    /// A namespace that tracks no connection has none to dump; asking the kernel takes 18 ms.
+    private func skipConnectionTracking() {
+        guard let pid = try? processes().first, ConnectionTracking.isEmpty(pid: pid) else { return }
+        try? shim.skipConnectionTracking()
+    }
+
     /// Frozen: writes what the library leaves out, lets CRIU dump, returns when it is at `post-dump`.
     func release() throws {
         guard let criu = session.withLock({ $0 }) else { throw TransferProblem("the dump was not started") }
         let known = smaps.withLock { $0 }
-        for pid in try processes() { try prepare(pid, known[pid]) }
+        if hidesMemory { for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) } }
         try criu.answer(success: true)
         try criu.advance(to: "post-dump", within: Self.dumpLimit)
     }
@@ -65,14 +78,24 @@ final class SourceDump: Sendable {
 
     /// The dump is void: failure as the verdict lets the tasks go; a CRIU that does not listen is killed, which does too.
     func abandon() {
-        guard let criu = session.withLock({ session in defer { session = nil }; return session }) else { return }
+        guard
+            let criu = session.withLock({ session in
+                defer { session = nil }
+                return session
+            })
+        else { return }
         if (try? criu.answer(success: false)) == nil || (try? criu.waitForEnd(within: .seconds(10))) == .some(nil) { criu.kill() }
         shim.remove()
     }
 
     /// The tasks were killed: CRIU finds them gone and ends.
     func finish() {
-        guard let criu = session.withLock({ session in defer { session = nil }; return session }) else { return }
+        guard
+            let criu = session.withLock({ session in
+                defer { session = nil }
+                return session
+            })
+        else { return }
         criu.kill()
         shim.remove()
     }

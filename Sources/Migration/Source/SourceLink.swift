@@ -38,6 +38,8 @@ final class SourceLink: Sendable {
         /// Round marks that came back.
         var landed: Set<Int> = []
         var broken: Problem?
+        /// Takes requests for pages that stayed behind.
+        var onWanted: (@Sendable (PageRequest) -> Void)?
     }
 
     private let address: PeerAddress
@@ -84,11 +86,15 @@ final class SourceLink: Sendable {
             switch try JSON.decode(PeerMessage.self, from: bytes) {
             case .clock(let probe) where probe.answered != nil: record.take(probe)
             case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
+            case .wanted(let request): state.withLock { $0.onWanted }?(request)
             case let message: mailbox.post(.received(message))
             }
         } catch {
             state.withLock { $0.control?.close("a message that can't be understood") }
-            mailbox.post(.peerLost(Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")))
+            mailbox.post(
+                .peerLost(
+                    Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")
+                ))
         }
     }
 
@@ -99,13 +105,18 @@ final class SourceLink: Sendable {
         mailbox.post(.peerLost(problem))
     }
 
+    /// Requests for missing pages go to `body`, on the connection's own thread.
+    func onWanted(_ body: @escaping @Sendable (PageRequest) -> Void) { state.withLock { $0.onWanted = body } }
+
     func send(_ message: PeerMessage) {
         // Without a connection, or on a broken one, the loss is told by its own event.
         try? state.withLock { $0.control }?.send(JSON.encode(message))
     }
 
     /// Opens a connection of the attempt.
-    func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError) -> Connection {
+    func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError)
+        -> Connection
+    {
         let connection = try Dialer.connect(
             host: address.host, port: address.port,
             preamble: Preamble(role: role, stream: UInt8(stream), migration: migration), credentials: credentials,
@@ -123,7 +134,13 @@ final class SourceLink: Sendable {
         } ?? false
     }
 
-    /// Breaks everything, as a cut cable would; for fault tests, and at the end.
+    /// Breaks everything, as a cut cable would; for fault tests.
+    func breakOff() {
+        close()
+        mailbox.post(.peerLost(Problem(what: "talk to \(address)", why: "the link was cut on purpose")))
+    }
+
+    /// Ends all connections without a word to the machine.
     func close() {
         state.withLock { state in
             state.control?.close("done")

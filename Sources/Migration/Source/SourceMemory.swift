@@ -13,6 +13,9 @@ import Wire
 final class SourceMemory: @unchecked Sendable {
     // SAFETY: `sender` and `streams` are set once, by the first action; `progress` and `final` are locked.
     private let tracker: ContainerTracker
+    private let kind: TrackerKind
+    /// False: memory is in the images, and nothing travels here.
+    private let isLazy: Bool
     private let link: SourceLink
     private let options: MigrationOptions
     private let reporter: any ProgressReporter
@@ -22,17 +25,32 @@ final class SourceMemory: @unchecked Sendable {
     private var streams: [DataSender] = []
     private var images: DataSender?
     private var sender: PageSender?
-    private let final = Mutex<(spaces: [Shipped.Space], staysBehind: Bool)>(([], false))
+    private let final = Monitor<Final?>(nil)
     private let stopped = Atomic<Bool>(false)
+    private let behind = Mutex<Behind?>(nil)
+
+    /// What the final pass found.
+    private struct Final: Sendable {
+        var spaces: [Shipped.Space]
+        var staysBehind: Bool
+    }
+
+    /// What stays at the source beyond the release.
+    private struct Behind {
+        var work: [PageSender.Work]
+        var isServed = false
+    }
 
     /// A round's pages are on the streams when it waits; this bounds a peer that stops reading without closing.
     private static let landingLimit = Duration.seconds(600)
 
     init(
-        tracker: ContainerTracker, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
-        innerPID: @escaping @Sendable (Int32) -> Int32?
+        tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
+        isLazy: Bool, innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
         (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
+        self.kind = kind
+        self.isLazy = isLazy
         self.innerPID = innerPID
         limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
     }
@@ -45,7 +63,10 @@ final class SourceMemory: @unchecked Sendable {
             streams.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
         }
         images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
-        let made = PageSender(streams: streams, seed: .random(in: .min ... .max))
+        // Only a hash compares with what was read; the others would pay for a lock in vain.
+        let tracker = tracker
+        let record: PageSender.Witness = { space, runs, bytes in tracker.recordSent(space, runs, bytes) }
+        let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
         sender = made
         return made
     }
@@ -79,9 +100,16 @@ final class SourceMemory: @unchecked Sendable {
     /// Frozen: finds the rest, sends it and the list of pages that exist.
     func finalPass(_ pass: FinalPass) throws {
         let sender = try openStreams()
+        guard isLazy else {
+            final.withLock { $0 = Final(spaces: [], staysBehind: false) }
+            return try markFinal()
+        }
         let found = try tracker.finalRound()
         sender.forget(found.gone)
-        if pass == .everything { try sender.send(work(found), priority: .realtime(4)) }
+        switch pass {
+        case .everything: try sender.send(work(found), priority: .realtime(4))
+        case .listOnly: try announceStale(found)
+        }
         let live = try tracker.livePages()
         let mine = streams[0]
         var spaces: [Shipped.Space] = []
@@ -90,15 +118,71 @@ final class SourceMemory: @unchecked Sendable {
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
         }
-        for stream in streams { try stream.mark(token: LandingMarks.final) }
-        final.withLock { $0 = (spaces, pass == .listOnly) }
+        final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
+        try markFinal()
     }
 
-    func shippedSpaces() -> [Shipped.Space] { final.withLock { $0.spaces } }
-    var pagesStayBehind: Bool { final.withLock { $0.staysBehind } }
+    private func markFinal() throws { for stream in streams { try stream.mark(token: LandingMarks.final) } }
 
+    /// What `auto` became.
+    func carriedOut(_ method: Plan.Method) -> Plan.Method {
+        guard method == .auto else { return method }
+        return pagesStayBehind ? .hybrid : .preCopy
+    }
+
+    /// Which process each space belongs to. The images may be there before the final pass has found out: waits for it.
+    func shippedSpaces() throws -> [Shipped.Space] {
+        guard let found = final.wait(until: .now + Self.landingLimit, { $0 }) else {
+            throw TransferProblem("the last pass over memory did not end")
+        }
+        return found.spaces
+    }
+    var pagesStayBehind: Bool { final.withLock { $0?.staysBehind ?? false } }
+
+    /// Hybrid: what came of these pages before is void. The final round keeps them for `serveMissing`.
+    private func announceStale(_ found: Round) throws {
+        for part in found.spaces { for run in part.dirty { try streams[0].stale(space: part.space, run: run) } }
+        let work = work(found)
+        // What was sent is void there, so a page with the same content as before must go again.
+        sender?.forget(work.map(\.space))
+        behind.withLock { $0 = Behind(work: work) }
+        try serveUrgent(work)
+    }
+
+    /// Sends the pages that stayed behind, in order. The container stands frozen here: what is read now is what was then.
     func serveMissing() throws {
-        throw TransferProblem("fetching pages after the release is not built yet")
+        let work = behind.withLock { behind -> [PageSender.Work]? in
+            guard let found = behind, !found.isServed else { return nil }
+            behind?.isServed = true
+            return found.work
+        }
+        if let work { try openStreams().send(work) }
+    }
+
+    /// Pages that a thread waits for go at once, on the stream that has nothing else to do. From the freeze on: CRIU itself
+    /// touches some while it restores.
+    private func serveUrgent(_ work: [PageSender.Work]) throws {
+        let urgent = Mailbox<PageRequest>()
+        link.onWanted { urgent.post($0) }
+        let memories = Dictionary(work.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
+        _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [self] in
+            while let request = urgent.next() {
+                guard let memory = memories[request.space], (1...512).contains(request.count) else { continue }
+                do { try sendNow(request, memory) } catch { return }  // the link's loss is told by its own event
+            }
+        }
+    }
+
+    private func sendNow(_ request: PageRequest, _ memory: RemoteMemory) throws {
+        guard let images else { return }
+        let run = PageRun(start: request.start, count: request.count)
+        var bytes = [UInt8](repeating: 0, count: run.byteCount)
+        var vanished: [PageRun] = []
+        try bytes.withUnsafeMutableBytes { buffer in
+            _ = try memory.read([run], into: buffer, vanished: &vanished)
+            try images.pages(space: request.space, address: run.start, bytes: UnsafeRawBufferPointer(buffer))
+        }
+        try images.flush()
     }
 
     /// Lets go of the processes. 22 ms for each GB: never in the freeze.

@@ -60,12 +60,14 @@ public struct SentPages: ~Copyable {
 
     private mutating func table(_ piece: Piece) -> UnsafeMutablePointer<UInt64> {
         if piece == lastPiece, let lastTable { return lastTable }
-        let found = pieces[piece] ?? {
-            let made = UnsafeMutablePointer<UInt64>.allocate(capacity: 512)
-            made.initialize(repeating: 0, count: 512)
-            pieces[piece] = made
-            return made
-        }()
+        let found =
+            pieces[piece]
+            ?? {
+                let made = UnsafeMutablePointer<UInt64>.allocate(capacity: 512)
+                made.initialize(repeating: 0, count: 512)
+                pieces[piece] = made
+                return made
+            }()
         (lastPiece, lastTable) = (piece, found)
         return found
     }

@@ -22,7 +22,7 @@ struct AddressView: Equatable {
         }
     }
 
-    private(set) var pieces: [Piece] = [] // disjoint in both, few
+    private(set) var pieces: [Piece] = []  // disjoint in both, few
     private(set) var gone = GoneSet()
 
     /// Whether any page was moved.
@@ -89,15 +89,16 @@ struct AddressView: Equatable {
         for part in replaced { gone.insert(part) }
         pieces = pieces.flatMap { Self.without($0, target) }
         pieces += moving.map { Piece(current: $0.current - from + to, image: $0.image, length: $0.length) }
-        pieces.removeAll { $0.current == $0.image } // moved back home
+        pieces.removeAll { $0.current == $0.image }  // moved back home
         return replaced
     }
 
     /// What shows in a range of addresses: moved pieces, and unmoved pages between them.
     private func images(_ range: Range<UInt64>) -> [Piece] {
-        pieces.compactMap { $0.part(range) } + identityImages(range, except: []).map {
-            Piece(current: $0.lowerBound, image: $0.lowerBound, length: UInt64($0.count))
-        }
+        pieces.compactMap { $0.part(range) }
+            + identityImages(range, except: []).map {
+                Piece(current: $0.lowerBound, image: $0.lowerBound, length: UInt64($0.count))
+            }
     }
 
     /// Parts of a range of addresses that show their own image: covered by no moved piece, not moved away.

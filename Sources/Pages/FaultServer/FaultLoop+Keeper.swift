@@ -47,7 +47,7 @@ extension FaultLoop {
         watchKeeperOutput()
         switch link.receive() {
         case .nothing: return
-        case .released: break // it has closed its descriptors: now ours may go
+        case .released: break  // it has closed its descriptors: now ours may go
         case .lost: if shared.journal.word(.released).load() == 0 { shared.post(.keeperLost) }
         }
         poll.remove(link.raw)
@@ -65,7 +65,7 @@ extension FaultLoop {
     func finishIfDone() {
         guard shared.done.load(ordering: .sequentiallyConsistent) else { return }
         for task in Array(tasks.values) { while readEvents(task) {} }
-        serveFresh() // a fork that was still unread adds a task, and `done` is withdrawn
+        serveFresh()  // a fork that was still unread adds a task, and `done` is withdrawn
         guard deferred.isEmpty, shared.done.load(ordering: .sequentiallyConsistent),
             let started = shared.fill.withLock({ $0.started })
         else { return }
@@ -81,13 +81,13 @@ extension FaultLoop {
 
     func closeAll() {
         let filled = shared.journal.word(.released).load() != 0
-        if !filled { // stopped: the keeper must not take over what is being given up
+        if !filled {  // stopped: the keeper must not take over what is being given up
             shared.journal.word(.released).store(1)
             keeper?.sendRelease()
         }
         shared.stopped.store(true, ordering: .sequentiallyConsistent)
         shared.changed()
-        shared.pusher.withLock { $0.take()?.join() } // it holds tasks, and so their descriptors
+        shared.pusher.withLock { $0.take()?.join() }  // it holds tasks, and so their descriptors
         shared.store.setWatcher(nil)
         shared.store.watch(-waiting.count)
         shared.tasks.withLock { $0 = [] }

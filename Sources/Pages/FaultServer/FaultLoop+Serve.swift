@@ -45,13 +45,16 @@ extension FaultLoop {
             if case .waits = answer {} else { shared.store.watch(-1) }
             settle(fault, answer, wasWaiting: true)
         }
-        shared.changed() // the pusher waits for missing pages as well
+        shared.changed()  // the pusher waits for missing pages as well
     }
 
     private func settle(_ fault: Fault, _ answer: Served, wasWaiting: Bool) {
         switch answer {
         case .done:
-            if wasWaiting { statistics.fetched += 1; return }
+            if wasWaiting {
+                statistics.fetched += 1
+                return
+            }
             let time = fault.since.elapsed.wholeNanoseconds
             serviceTime += time
             serviceMax = max(serviceMax, time)
@@ -67,7 +70,7 @@ extension FaultLoop {
             waiting.append(fault)
             if !wasWaiting {
                 shared.store.watch(1)
-                lookAgain = true // it may have landed between the look and the watch
+                lookAgain = true  // it may have landed between the look and the watch
             }
             if asked.insert(page).inserted { shared.onMissing(page.space, PageRun(start: page.address, count: 1)) }
         }
@@ -97,7 +100,7 @@ extension FaultLoop {
         case .done, .partly:
             count()
             return .done
-        case .present, .absent: // the pusher was first; or the area went: the thread finds out by itself
+        case .present, .absent:  // the pusher was first; or the area went: the thread finds out by itself
             fault.task.port.wake(fault.address)
             return .done
         case .again: return .again

@@ -63,7 +63,9 @@ final class FaultLoop: @unchecked Sendable {
         while !stopping {
             let count = poll.wait(milliseconds: deferred.isEmpty ? -1 : 0, &ready)
             // Descriptors of tasks first: a fault waits for nothing else.
-            for event in ready.prefix(count) where event.key >> 32 == Source.task { serveTask(UInt32(truncatingIfNeeded: event.key)) }
+            for event in ready.prefix(count) where event.key >> 32 == Source.task {
+                serveTask(UInt32(truncatingIfNeeded: event.key))
+            }
             for event in ready.prefix(count) where event.key >> 32 != Source.task { handle(event) }
             retryDeferred()
             if lookAgain { serveWaiting() }
@@ -117,7 +119,7 @@ final class FaultLoop: @unchecked Sendable {
                 shared.tasks.withLock { $0.append(task) }
                 adopt(task)
                 shared.post(.connected(pid: pid, space: space))
-            case .finished: // the pusher may find that everything is done: tell it only now
+            case .finished:  // the pusher may find that everything is done: tell it only now
                 shared.journal.word(.finished).store(1)
                 shared.post(.finished)
                 shared.changed { $0.complete = true }
@@ -158,7 +160,7 @@ final class FaultLoop: @unchecked Sendable {
         waiting.removeAll { $0.task === task }
         shared.store.watch(waiting.count - waiters)
         if let space = task.space, !tasks.values.contains(where: { $0.space == space }) {
-            shared.store.markGone(space, PageRun(start: 0, count: 1 << 45)) // nobody needs these pages any more
+            shared.store.markGone(space, PageRun(start: 0, count: 1 << 45))  // nobody needs these pages any more
         }
         shared.changed()
     }
@@ -176,7 +178,8 @@ final class FaultLoop: @unchecked Sendable {
                 case 0x12: fresh.append(Fault(task: task, address: event.address & ~4095, since: now))
                 case 0x13:
                     let port = FaultPort(OwnedDescriptor(taking: Int32(bitPattern: event.child)))
-                    let child = FaultTask(number: nextTask, pid: task.pid, space: task.space, isForked: true, port: port, view: view)
+                    let child = FaultTask(
+                        number: nextTask, pid: task.pid, space: task.space, isForked: true, port: port, view: view)
                     nextTask += 1
                     children.append(child)
                     statistics.forks += 1
@@ -196,13 +199,15 @@ final class FaultLoop: @unchecked Sendable {
         }
         for child in children { adopt(child) }
         forget(gone, of: task)
-        if !waiting.isEmpty, count > 0 { lookAgain = true } // what a thread waits for may be gone or elsewhere
+        if !waiting.isEmpty, count > 0 { lookAgain = true }  // what a thread waits for may be gone or elsewhere
         return count > 0
     }
 
     /// Pages that the only process of a space removed need not be fetched from the source any more.
     private func forget(_ gone: [Range<UInt64>], of task: FaultTask) {
-        guard !gone.isEmpty, let space = task.space, !tasks.values.contains(where: { $0 !== task && $0.space == space }) else { return }
+        guard !gone.isEmpty, let space = task.space, !tasks.values.contains(where: { $0 !== task && $0.space == space }) else {
+            return
+        }
         for range in gone { shared.store.markGone(space, PageRun(start: range.lowerBound, count: range.count >> 12)) }
         if shared.pusherWaits.load(ordering: .sequentiallyConsistent) { shared.changed() }
     }

@@ -59,7 +59,7 @@ struct FaultPort: ~Copyable, Sendable {
         Answer(userfault.copy(UnsafeRawBufferPointer(start: source, count: length), to: address))
     }
     func zero(_ address: UInt64) -> Answer { Answer(userfault.zero(address..<(address + 4096))) }
-    func wake(_ address: UInt64) { try? userfault.wake(address..<(address + 4096)) } // a range that went needs no waking
+    func wake(_ address: UInt64) { try? userfault.wake(address..<(address + 4096)) }  // a range that went needs no waking
 
     /// Wakes every thread that waits, whatever for: each faults again and asks anew. Needed after a take-over, when the
     /// one who had read a fault died before answering: nobody would ever answer it.

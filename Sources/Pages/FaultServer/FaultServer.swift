@@ -34,7 +34,8 @@ public final class FaultServer: Sendable {
     ) throws(FaultServerError) {
         do throws(SystemError) {
             let shared = FaultShared(
-                store: store, journal: try TaskJournal(), options: options, onMissing: onMissing, wake: try WakeUp(), post: events)
+                store: store, journal: try TaskJournal(), options: options, onMissing: onMissing, wake: try WakeUp(), post: events
+            )
             let loop = try FaultLoop(shared, listener: try LazyListener(folder: folder), spaceOf: spaceOf)
             try self.init(shared, loop)
         } catch { throw .system(error) }
@@ -52,7 +53,7 @@ public final class FaultServer: Sendable {
             let loop = try FaultLoop(shared, listener: nil) { _ in nil }
             loop.takeOver(descriptors)
             shared.changed { state in
-                state.complete = true // CRIU's connection died with the session
+                state.complete = true  // CRIU's connection died with the session
                 state.started = journal.word(.fillStarted).load() != 0 ? .now : nil
             }
             try self.init(shared, loop)

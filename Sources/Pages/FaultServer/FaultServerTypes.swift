@@ -22,7 +22,8 @@ public enum FaultServerError: Error, Hashable, Sendable, CustomStringConvertible
         case .store(let error): "fault server: \(error)"
         case .put(let pid, let address, let error):
             "fault server: page 0x\(String(address, radix: 16)) of process \(pid) can't be put in place yet: \(error)"
-        case .journalFull: "fault server: the journal of layout changes is full; if this process dies now, the container must be killed"
+        case .journalFull:
+            "fault server: the journal of layout changes is full; if this process dies now, the container must be killed"
         case .lostChild(let parent):
             "fault server: a child that process \(parent) forked lost its memory server; kill that child"
         case .keeperProtocol(let text): "keeper connection: \(text)"

@@ -70,7 +70,7 @@ final class FaultShared: Sendable {
 
     func takeCommands() -> [Command] {
         wake.clear()
-        landedQueued.store(false, ordering: .sequentiallyConsistent) // before the pages are looked at
+        landedQueued.store(false, ordering: .sequentiallyConsistent)  // before the pages are looked at
         return commands.withLock { list in
             defer { list = [] }
             return list

@@ -18,7 +18,9 @@ final class FaultTask: Sendable {
     let view: Mutex<AddressView>
     private let condition = Atomic<UInt8>(0)
 
-    init(number: UInt32, pid: Int32, space: SpaceID?, isForked: Bool, port: consuming FaultPort, view: AddressView = AddressView()) {
+    init(
+        number: UInt32, pid: Int32, space: SpaceID?, isForked: Bool, port: consuming FaultPort, view: AddressView = AddressView()
+    ) {
         self.number = number
         self.pid = pid
         self.space = space

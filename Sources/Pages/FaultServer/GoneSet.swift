@@ -7,7 +7,7 @@ struct GoneSet: Equatable {
     private static let largeRange: UInt64 = 64
 
     private var bitmaps: [UInt64: Bitmap] = [:]
-    private var large: [Range<UInt64>] = [] // chunk numbers, disjoint; few
+    private var large: [Range<UInt64>] = []  // chunk numbers, disjoint; few
 
     struct Bitmap: Equatable {
         var words: SIMD8<UInt64> = .zero

@@ -50,10 +50,12 @@ public enum Keeper {
             throw .system(error)
         }
         guard let store = holdings.store, let journal = holdings.journal else { return .nothingToKeep }
-        if journal.word(.released).load() != 0 { return .released } // it died between the last page and saying so
+        if journal.word(.released).load() != 0 { return .released }  // it died between the last page and saying so
         do throws(FaultServerError) {
-            return .tookOver(try FaultServer(
-                takingOver: store, journal: journal, descriptors: holdings, options: options, onMissing: onMissing, events: events))
+            return .tookOver(
+                try FaultServer(
+                    takingOver: store, journal: journal, descriptors: holdings, options: options, onMissing: onMissing,
+                    events: events))
         } catch {
             // Closing the userfaultfds would let the processes run into zeros. Held on purpose until this process ends:
             // who faults waits, and the caller can kill the container first.
@@ -65,7 +67,7 @@ public enum Keeper {
     /// Closes our duplicates first, then says so: the session serves until it hears it.
     private static func release(_ connection: borrowing UnixSocket, _ holdings: Holdings) -> Outcome {
         holdings.ports = [:]
-        try? connection.send(KeeperMessage(kind: .released, number: 0).bytes) // a session that is gone needs no answer
+        try? connection.send(KeeperMessage(kind: .released, number: 0).bytes)  // a session that is gone needs no answer
         return .released
     }
 
@@ -83,7 +85,10 @@ public enum Keeper {
         func take(_ connection: borrowing UnixSocket) throws(SystemError) {
             var buffer = [UInt8](repeating: 0, count: KeeperMessage.size)
             var received = try connection.receive(into: &buffer, maximumDescriptors: 4)
-            if received.count == 0 { ended = true; return }
+            if received.count == 0 {
+                ended = true
+                return
+            }
             guard let message = KeeperMessage(buffer.prefix(received.count)) else {
                 trouble = "a message of \(received.count) bytes that isn't one of ours"
                 return
@@ -91,7 +96,10 @@ public enum Keeper {
             switch message.kind {
             case .begin: begin(message.number, &received.descriptors)
             case .task:
-                guard let port = received.descriptors.takeFirst() else { trouble = "task \(message.number) without a userfaultfd"; return }
+                guard let port = received.descriptors.takeFirst() else {
+                    trouble = "task \(message.number) without a userfaultfd"
+                    return
+                }
                 ports[message.number] = SharedDescriptor(port)
             case .forget: ports[message.number] = nil
             case .release: released = true
@@ -103,7 +111,10 @@ public enum Keeper {
             guard version == KeeperMessage.version, store == nil, descriptors.count == 4,
                 let data = descriptors.takeFirst(), let index = descriptors.takeFirst(),
                 let tasks = descriptors.takeFirst(), let pidfd = descriptors.takeFirst()
-            else { trouble = "a first message of version \(version) or without its 4 descriptors"; return }
+            else {
+                trouble = "a first message of version \(version) or without its 4 descriptors"
+                return
+            }
             do throws(StoreError) {
                 store = try PageStore(adoptingData: data, index: index)
                 journal = try TaskJournal(adopting: tasks)

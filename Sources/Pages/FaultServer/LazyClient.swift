@@ -8,7 +8,7 @@ import Host
 final class LazyClient {
     let socket: UnixSocket
     private var pending: [UInt8] = []
-    private var pid: Int32? // a descriptor is due for it
+    private var pid: Int32?  // a descriptor is due for it
     private(set) var isFinished = false
 
     /// LAZY_PAGES_RESTORE_FINISHED of CRIU; no pid is as large (PID_MAX_LIMIT is 2^22).
@@ -42,7 +42,9 @@ final class LazyClient {
                     guard carried == 1, let descriptor = received.descriptors.takeFirst() else {
                         return .ended("\(carried) descriptors for pid \(pid) where a userfaultfd was due")
                     }
-                    guard FaultPort.isUserfault(descriptor) else { return .ended("the descriptor for pid \(pid) is no userfaultfd") }
+                    guard FaultPort.isUserfault(descriptor) else {
+                        return .ended("the descriptor for pid \(pid) is no userfaultfd")
+                    }
                     self.pid = nil
                     return .task(pid: pid, descriptor)
                 }
@@ -68,7 +70,7 @@ final class LazyClient {
         if isFinished || number == 0 || number > Self.largestPid || number < -Self.largestPid {
             return .ended("0x\(String(word, radix: 16)) where a pid or FIN was due")
         }
-        if number > 0 { pid = number } // a zombie has no memory
+        if number > 0 { pid = number }  // a zombie has no memory
         return nil
     }
 }

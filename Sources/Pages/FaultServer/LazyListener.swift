@@ -11,7 +11,7 @@ final class LazyListener: Sendable {
 
     init(folder path: String) throws(SystemError) {
         folder = try OwnedDescriptor(opening: path, flags: O_DIRECTORY | O_RDONLY)
-        unlinkat(folder.raw, Self.name, 0) // left by a server that was killed
+        unlinkat(folder.raw, Self.name, 0)  // left by a server that was killed
         // By way of /proc: a socket's path may have 107 bytes only, work folders are longer.
         socket = try UnixSocket.listen(at: "/proc/self/fd/\(folder.raw)/\(Self.name)", .stream)
         _ = fcntl(socket.descriptor.raw, F_SETFL, fcntl(socket.descriptor.raw, F_GETFL) | O_NONBLOCK)

@@ -77,7 +77,7 @@ final class Pusher: @unchecked Sendable {
     private func watch(_ on: Bool) {
         guard shared.pusherWaits.exchange(on, ordering: .sequentiallyConsistent) != on else { return }
         shared.store.watch(on ? 1 : -1)
-        if on { shared.changed() } // a page may have landed between the pass and the watch
+        if on { shared.changed() }  // a page may have landed between the pass and the watch
     }
 
     // MARK: one task
@@ -164,7 +164,7 @@ final class Pusher: @unchecked Sendable {
 
     private func push(_ task: FaultTask, _ entry: ChunkEntry, _ slot: Int, _ run: Range<Int>) -> ChunkResult {
         var page = run.lowerBound
-        var single = 0 // so many pages one by one, after a call that spanned two areas
+        var single = 0  // so many pages one by one, after a call that spanned two areas
         while page < run.upperBound {
             let most = single > 0 ? 1 : min(shared.options.pushPages, run.upperBound - page)
             // The view is asked and the page put under one lock: a removal read in between would be undone.
@@ -178,7 +178,7 @@ final class Pusher: @unchecked Sendable {
             }
             single = max(0, single - 1)
             switch answer {
-            case nil: page += 1 // gone
+            case nil: page += 1  // gone
             case .done:
                 shared.counters.pushed.wrappingAdd(count, ordering: .relaxed)
                 page += count
@@ -192,7 +192,7 @@ final class Pusher: @unchecked Sendable {
             case .absent:
                 shared.counters.absent.wrappingAdd(1, ordering: .relaxed)
                 page += 1
-            case .again: sleepThread(.microseconds(50)) // the fault thread reads the events
+            case .again: sleepThread(.microseconds(50))  // the fault thread reads the events
             case .dead: return .dead
             case .failed(let code): report(task, entry.base + UInt64(page * pageSize), code)
             }

@@ -29,7 +29,7 @@ final class TaskJournal: @unchecked Sendable {
     /// 8 million records, 256 MB of address space; memory is taken as the log grows. A workload that gives back a page
     /// every 10 µs takes 80 s to fill it.
     private static let defaultCapacity = 8 << 20
-    private static let magic: UInt64 = 0x4A54_454C_5452_414D // "MARTLETJ"
+    private static let magic: UInt64 = 0x4A54_454C_5452_414D  // "MARTLETJ"
     private static let step = 1 << 20
 
     enum Word: Int { case magic, version, tail, fillStarted, finished, released, overflowed }
@@ -81,7 +81,7 @@ final class TaskJournal: @unchecked Sendable {
             if linux_allocate(descriptor.raw, allocated, upTo - allocated) == 0 { allocated = upTo }
         }
         if end <= allocated { return true }
-        word(.overflowed).store(1) // from here on a keeper knows too little to take over
+        word(.overflowed).store(1)  // from here on a keeper knows too little to take over
         return false
     }
 
@@ -99,7 +99,7 @@ final class TaskJournal: @unchecked Sendable {
     }
 
     private func fill(_ at: UnsafeMutableRawPointer, _ kind: Kind, _ a: UInt32, _ b: UInt32, _ c: UInt32) {
-        at.storeBytes(of: 0, as: UInt64.self) // no valid record while its fields change
+        at.storeBytes(of: 0, as: UInt64.self)  // no valid record while its fields change
         (at + 8).storeBytes(of: a, as: UInt32.self)
         (at + 12).storeBytes(of: b, as: UInt32.self)
         (at + 16).storeBytes(of: c, as: UInt32.self)
@@ -111,7 +111,9 @@ final class TaskJournal: @unchecked Sendable {
     /// Reads events of a task's userfaultfd into the end of the log and gives each to `body`.
     /// - Parameter spare: `batch` records of memory, used once the log is full.
     /// - Returns: how many came.
-    func read(task: UInt32, _ port: borrowing FaultPort, spare: UnsafeMutableRawPointer, _ body: (linux_uffd_event) -> Void) -> Int {
+    func read(task: UInt32, _ port: borrowing FaultPort, spare: UnsafeMutableRawPointer, _ body: (linux_uffd_event) -> Void)
+        -> Int
+    {
         let logged = reserve(Self.batch + 1)
         let start = logged ? record(tail) : spare
         let messages = logged ? record(tail + 1) : spare
@@ -141,7 +143,7 @@ final class TaskJournal: @unchecked Sendable {
 
     /// Tells the whole story, with the batch that the dead writer didn't finish, and makes this process the writer.
     func replay(_ body: (Entry) -> Void) {
-        allocated = 4096 + tail * Self.recordBytes // the rest may be allocated as well: fallocate doesn't mind
+        allocated = 4096 + tail * Self.recordBytes  // the rest may be allocated as well: fallocate doesn't mind
         var at = 0
         while at < tail { at = step(at, upTo: tail, body) }
         let unfinished = tail

@@ -8,7 +8,7 @@ final class WakeUp: Sendable {
     var raw: Int32 { descriptor.raw }
 
     init() throws(SystemError) {
-        let made = try systemCall("eventfd", "", linux_eventfd(0, 0x80800)) // EFD_CLOEXEC | EFD_NONBLOCK
+        let made = try systemCall("eventfd", "", linux_eventfd(0, 0x80800))  // EFD_CLOEXEC | EFD_NONBLOCK
         descriptor = OwnedDescriptor(taking: Int32(made))
     }
 

@@ -35,6 +35,15 @@ extension PageStore {
         }
     }
 
+    /// Forgets the content of pages, because it is void: a newer one follows after the release. Whether they are live stays.
+    public func forget(_ space: SpaceID, _ run: PageRun) throws(StoreError) {
+        try eachChunk(space, run) { entry, pages throws(StoreError) in
+            entry.clear(.zero, pages)
+            let dropped = entry.clear(.have, pages)
+            if dropped > 0 { core.index.header(.storedPages).add(-dropped) }
+        }
+    }
+
     /// Forgets a space: its process called execve or exited. Its number isn't used again.
     public func drop(_ space: SpaceID) {
         forEachChunk(of: space) { entry in
@@ -58,7 +67,7 @@ extension PageStore {
 
     /// Gives a chunk's memory back, all its pages being in the processes that need them.
     func release(_ entry: ChunkEntry) {
-        entry.setReleased() // first the flag, then the hole: nobody takes a hole for content
+        entry.setReleased()  // first the flag, then the hole: nobody takes a hole for content
         guard let slot = entry.slot else { return }
         try? core.data.punch(slot)
     }

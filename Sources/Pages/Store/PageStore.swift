@@ -72,7 +72,8 @@ public final class PageStore: Sendable {
         notifyWatcher()
     }
 
-    private func landInChunk(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError) {
+    private func landInChunk(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError)
+    {
         let entry = try core.entry(key)
         guard core.stored.rawValue + bytes.count <= core.limit.rawValue || allStored(entry, pages) else {
             throw .full(stored: core.stored, limit: core.limit, kernel: nil)
@@ -101,7 +102,7 @@ public final class PageStore: Sendable {
     /// Marks pages as zero; content stored for them before is void.
     public func landZero(_ space: SpaceID, _ run: PageRun) throws(StoreError) {
         try eachChunk(space, run) { entry, pages throws(StoreError) in
-            entry.set(.zero, pages) // zero before have goes: a page never looks missing in between
+            entry.set(.zero, pages)  // zero before have goes: a page never looks missing in between
             let dropped = entry.clear(.have, pages)
             if dropped > 0 { core.index.header(.storedPages).add(-dropped) }
         }
@@ -127,7 +128,9 @@ public final class PageStore: Sendable {
     }
 
     /// Calls `body` for each chunk of a run, adding entries where there are none.
-    func eachChunk(_ space: SpaceID, _ run: PageRun, _ body: (ChunkEntry, Range<Int>) throws(StoreError) -> Void) throws(StoreError) {
+    func eachChunk(_ space: SpaceID, _ run: PageRun, _ body: (ChunkEntry, Range<Int>) throws(StoreError) -> Void)
+        throws(StoreError)
+    {
         let (bytes, overflow) = run.count.multipliedReportingOverflow(by: pageSize)
         try validate(space, run.start, overflow || run.count < 0 ? -1 : bytes)
         var at = run.start

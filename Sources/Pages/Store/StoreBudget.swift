@@ -43,7 +43,8 @@ public struct StoreBudget: Hashable, Sendable {
         let needed = Self.needed(for: expected)
         if needed <= memoryAvailable { return .memory }
         if let spillFolder, let spillAvailable, needed <= spillAvailable { return .spill(spillFolder) }
-        let hint = spillFolder == nil
+        let hint =
+            spillFolder == nil
             ? "free memory on this host, choose another one, or name a spill folder on a disk"
             : "free memory or disk on this host, or choose another one"
         throw .noRoom(needed: needed, memoryAvailable: memoryAvailable, spillAvailable: spillAvailable, hint: hint)
@@ -79,7 +80,7 @@ public struct StoreBudget: Hashable, Sendable {
     }
 
     private static func number(_ path: String) -> Int? {
-        (try? readSmallFile(path)).flatMap { Int($0.prefix { $0.isNumber }) } // "max" is no number
+        (try? readSmallFile(path)).flatMap { Int($0.prefix { $0.isNumber }) }  // "max" is no number
     }
 
     private static func inactiveFile(_ folder: String) -> Int {
@@ -91,14 +92,20 @@ public struct StoreBudget: Hashable, Sendable {
     private static func free(_ folder: String) throws(SystemError) -> ByteCount {
         var figures = statvfs()
         try systemCall("statvfs", folder, statvfs(folder, &figures) == 0 ? 0 : -Int(errno))
-        return ByteCount(Int(clamping: UInt64(figures.f_bavail).multipliedReportingOverflow(by: UInt64(figures.f_frsize)).partialValue))
+        return ByteCount(
+            Int(clamping: UInt64(figures.f_bavail).multipliedReportingOverflow(by: UInt64(figures.f_frsize)).partialValue))
     }
 
     /// Files of /proc and /sys: small, read at once.
     private static func readSmallFile(_ path: String) throws(SystemError) -> String {
         let file = try OwnedDescriptor(opening: path, flags: O_RDONLY)
         var bytes = [UInt8](repeating: 0, count: 16384)
-        let count = try systemCall("read", path, { let n = read(file.raw, &bytes, bytes.count); return n < 0 ? -Int(errno) : n }())
+        let count = try systemCall(
+            "read", path,
+            {
+                let n = read(file.raw, &bytes, bytes.count)
+                return n < 0 ? -Int(errno) : n
+            }())
         return String(decoding: bytes.prefix(count), as: UTF8.self)
     }
 }

@@ -19,7 +19,7 @@ final class StoreCore: Sendable {
     func entry(_ key: UInt64) throws(StoreError) -> ChunkEntry {
         if let entry = index.find(key) { return entry }
         return try adding.withLock { _ throws(StoreError) in
-            if let entry = index.find(key) { return entry } // another receiver was first
+            if let entry = index.find(key) { return entry }  // another receiver was first
             do throws(SystemError) { return try index.add(key) } catch { throw storeError(error) }
         }
     }
@@ -34,8 +34,9 @@ final class StoreCore: Sendable {
                 return slot
             }
             guard let slot = offered ?? index.takeSlot() else {
-                let why = SystemError(call: "take a slot", subject: "page store", errno: ENOSPC,
-                                      hint: "all \(index.maxSlots) chunks of 2 MB are in use")
+                let why = SystemError(
+                    call: "take a slot", subject: "page store", errno: ENOSPC,
+                    hint: "all \(index.maxSlots) chunks of 2 MB are in use")
                 throw storeError(why)
             }
             entry.setSlot(slot)
@@ -52,7 +53,7 @@ final class StoreCore: Sendable {
     }
 
     func giveBack(_ slot: Int) {
-        try? data.punch(slot) // a file system without holes keeps the memory until the store goes
+        try? data.punch(slot)  // a file system without holes keeps the memory until the store goes
         adding.withLock { _ in index.returnSlot(slot) }
     }
 

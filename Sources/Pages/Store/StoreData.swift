@@ -55,7 +55,10 @@ struct StoreData: ~Copyable, @unchecked Sendable {
         while done < bytes.count {
             let offset = slot * Chunk.bytes + firstPage * pageSize + done
             let written = pwrite(descriptor.raw, bytes.baseAddress! + done, bytes.count - done, offset)
-            if written > 0 { done += written; continue }
+            if written > 0 {
+                done += written
+                continue
+            }
             let code = written == 0 ? ENOSPC : errno
             if code != EINTR { throw SystemError(call: "pwrite", subject: "page store", errno: code) }
         }

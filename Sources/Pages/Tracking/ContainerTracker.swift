@@ -20,29 +20,33 @@ public final class ContainerTracker: @unchecked Sendable {
     /// - Parameters:
     ///   - kind: how changes are found. Asked of the kernel here.
     ///   - scope: which memory counts.
-    ///   - freezer: lets a soft-dirty tracker stop the container for the moment between reading the bits and clearing them.
-    ///     Without it they are cleared only once, and rounds report everything written since. The other kinds don't use it.
     ///   - processes: pids of the container as of now, such as `Cgroup.processes`.
     public init(
-        kind: TrackerKind, scope: TrackerScope = .privateAnonymous, freezer: CgroupFreezer? = nil,
+        kind: TrackerKind, scope: TrackerScope = .privateAnonymous,
         processes: @escaping @Sendable () throws(SystemError) -> [Int32]
     ) throws(TrackerError) {
         let support = kind.probe()
         if let obstacle = support.obstacle { throw .unsupported(kind, reason: obstacle) }
         do {
-            core = TrackerCore(kind: kind, scope: scope, freezer: freezer, kernel: try KernelScan.probe(), processes: processes)
+            core = TrackerCore(kind: kind, scope: scope, kernel: try KernelScan.probe(), processes: processes)
         } catch { throw .unsupported(kind, reason: "\(error)") }
     }
 
     /// Finds what to read, while the container runs.
-    public func round() throws(TrackerError) -> Round { try lock.withLock { _ throws(TrackerError) in try core.round(frozen: false) } }
+    public func round() throws(TrackerError) -> Round {
+        try lock.withLock { _ throws(TrackerError) in try core.round(frozen: false) }
+    }
 
     /// Finds the rest. Everything must be frozen, and stay so until the pages are read.
-    public func finalRound() throws(TrackerError) -> Round { try lock.withLock { _ throws(TrackerError) in try core.round(frozen: true) } }
+    public func finalRound() throws(TrackerError) -> Round {
+        try lock.withLock { _ throws(TrackerError) in try core.round(frozen: true) }
+    }
 
     /// Every page that exists, for each space, after `finalRound` and still frozen. Copies of other pages are void: the program
     /// gave them back (MADV_DONTNEED leaves no other trace).
-    public func livePages() throws(TrackerError) -> [SpacePages] { try lock.withLock { _ throws(TrackerError) in try core.livePages() } }
+    public func livePages() throws(TrackerError) -> [SpacePages] {
+        try lock.withLock { _ throws(TrackerError) in try core.livePages() }
+    }
 
     /// The areas of a space as of the last round; nil if it has ended.
     public func areas(_ space: SpaceID) -> MemoryMap? { lock.withLock { _ in core.space(space)?.map } }
@@ -56,7 +60,9 @@ public final class ContainerTracker: @unchecked Sendable {
 
     /// Pages that hold the stack pointers of a space's threads, while frozen. CRIU writes there at the dump, so they go
     /// through its images.
-    public func threadStackPages() throws(TrackerError) -> [SpacePages] { try lock.withLock { _ throws(TrackerError) in try core.threadStackPages() } }
+    public func threadStackPages() throws(TrackerError) -> [SpacePages] {
+        try lock.withLock { _ throws(TrackerError) in try core.threadStackPages() }
+    }
 
     /// Lets go of all processes. Takes about 22 ms for each GB under protection: where it costs no downtime.
     public func detach() { lock.withLock { _ in core.detach() } }

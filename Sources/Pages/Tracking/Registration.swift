@@ -41,7 +41,9 @@ struct Registration {
                 continue
             }
             // [vsyscall] lies behind the end of what a process can map.
-            if let from = low, register(from..<min(areas[i].start, AddressSpace.end), members) == .spaceEnded { return .spaceEnded }
+            if let from = low, register(from..<min(areas[i].start, AddressSpace.end), members) == .spaceEnded {
+                return .spaceEnded
+            }
             low = nil
             members.removeAll(keepingCapacity: true)
         }

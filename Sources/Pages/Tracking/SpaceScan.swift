@@ -17,7 +17,9 @@ struct SpaceScan {
     /// Pages written to since they were protected.
     /// - Parameter protecting: protects them again in the same step. Never together with the check for tracking: an EPERM
     ///   midway would lose those already protected.
-    func written(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, protecting: Bool, into runs: inout [PageRun]) throws(SystemError) {
+    func written(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, protecting: Bool, into runs: inout [PageRun])
+        throws(SystemError)
+    {
         var query = PageQuery()
         query.flags = protecting ? .protectMatching : []
         query.inverted = base(area)
@@ -28,7 +30,9 @@ struct SpaceScan {
     }
 
     /// Pages that have a content of their own.
-    func populated(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, protecting: Bool, into runs: inout [PageRun]) throws(SystemError) {
+    func populated(
+        _ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, protecting: Bool, into runs: inout [PageRun]
+    ) throws(SystemError) {
         guard kernel.hasScan else {
             let none: PageMap.EntryBits = area.kind == .filePrivate ? [.guarded, .file] : .guarded
             return try space.pageMap.readEntries(range, none: none, into: &runs)
@@ -43,7 +47,9 @@ struct SpaceScan {
 
     /// Places where a protected page of a private file mapping was dropped: the kernel leaves a marker there, which reads as
     /// swapped but not as written.
-    func markers(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into runs: inout [PageRun]) throws(SystemError) {
+    func markers(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into runs: inout [PageRun])
+        throws(SystemError)
+    {
         var query = PageQuery()
         query.inverted = [.zeroPage, .file, .present]
         query.all = [.zeroPage, .file, .present]
@@ -52,7 +58,9 @@ struct SpaceScan {
     }
 
     /// Pages with the soft-dirty bit, or in areas made since it was cleared.
-    func softDirty(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into runs: inout [PageRun]) throws(SystemError) {
+    func softDirty(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into runs: inout [PageRun])
+        throws(SystemError)
+    {
         let none: PageMap.EntryBits = area.kind == .filePrivate ? [.guarded, .file] : .guarded
         try space.pageMap.readEntries(range, all: .softDirty, none: none, into: &runs)
     }
@@ -62,7 +70,9 @@ struct SpaceScan {
         try space.pageMap.isTracked(area.start..<(area.start + UInt64(pageSize)), buffer: buffer)
     }
 
-    private func scan(_ space: TrackedSpace, _ range: Range<UInt64>, _ query: PageQuery, _ runs: inout [PageRun]) throws(SystemError) {
+    private func scan(_ space: TrackedSpace, _ range: Range<UInt64>, _ query: PageQuery, _ runs: inout [PageRun])
+        throws(SystemError)
+    {
         var query = query
         query.told = skipped.union(.present)
         try space.pageMap.scan(range, query, buffer: buffer, skipping: skipped, into: &runs)

@@ -36,6 +36,8 @@ final class TrackedSpace {
     /// Runs of the last round, kept where hardware may write late.
     var previous: [PageRun] = []
     var hazards: SpaceRound.Hazards = []
+    /// Pages that exist, listed before the final scan; nil where the list may be made later.
+    var live: [PageRun]?
     var hashes = PageHashes()
 
     init(id: SpaceID, key: ProcessKey, thread: Int32) throws(SystemError) {
@@ -92,7 +94,9 @@ final class TrackedSpace {
     /// Looks for descriptors by which pages change without a trace. Some microseconds a descriptor: not in the freeze.
     func findHazards() {
         var found: SpaceRound.Hazards = []
-        if map.areas.contains(where: { $0.kind == .fileShared && map.name(of: $0).hasPrefix("/[aio]") }) { found.insert(.directIO) }
+        if map.areas.contains(where: { $0.kind == .fileShared && map.name(of: $0).hasPrefix("/[aio]") }) {
+            found.insert(.directIO)
+        }
         let descriptors = (try? ProcFS.descriptors(of: pid)) ?? []
         for descriptor in descriptors {
             if descriptor.target == "anon_inode:[io_uring]" { found.insert(.ioUring) }
@@ -106,7 +110,8 @@ final class TrackedSpace {
     /// `flags:` of fdinfo is octal; O_DIRECT is 040000.
     private static func isDirect(_ pid: Int32, _ number: Int32) -> Bool {
         guard let bytes = try? FileIO.read("/proc/\(pid)/fdinfo/\(number)") else { return false }
-        guard let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("flags:") }) else { return false }
+        guard let line = String(decoding: bytes, as: UTF8.self).split(separator: "\n").first(where: { $0.hasPrefix("flags:") })
+        else { return false }
         let digits = line.drop { !$0.isNumber }
         return (UInt64(digits, radix: 8) ?? 0) & 0o40000 != 0
     }

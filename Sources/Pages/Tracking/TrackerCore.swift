@@ -7,21 +7,22 @@ import Model
 final class TrackerCore {
     let kind: TrackerKind
     let scope: TrackerScope
-    let freezer: CgroupFreezer?
     let scan: SpaceScan
     let processes: @Sendable () throws(SystemError) -> [Int32]
 
-    var spaces: [TrackedSpace] = [] // by id
+    var spaces: [TrackedSpace] = []  // by id
     private var nextID: UInt32 = 1
     private var number = 0
     private var gone: [SpaceID] = []
     private var text = ReadBuffer(capacity: 64 << 10)
     private var longestStop = Duration.zero
 
-    init(kind: TrackerKind, scope: TrackerScope, freezer: CgroupFreezer?, kernel: KernelScan, processes: @escaping @Sendable () throws(SystemError) -> [Int32]) {
+    init(
+        kind: TrackerKind, scope: TrackerScope, kernel: KernelScan,
+        processes: @escaping @Sendable () throws(SystemError) -> [Int32]
+    ) {
         self.kind = kind
         self.scope = scope
-        self.freezer = freezer
         self.processes = processes
         scan = SpaceScan(kernel: kernel, buffer: PageRegionBuffer())
     }
@@ -32,33 +33,17 @@ final class TrackerCore {
         let start = MonotonicInstant.now
         gone = []
         longestStop = .zero
-        var found: [SpaceRound] = []
-        try standingStill(frozen) { () throws(TrackerError) in
-            try follow(frozen: frozen)
-            found = try scanAll(frozen: frozen)
-        }
+        try follow()
+        let found = try scanAll(frozen: frozen)
         defer { number += 1 }
-        return Round(number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
-    }
-
-    /// Soft-dirty bits are read and cleared in two steps: nobody may write between them.
-    private func standingStill(_ frozen: Bool, _ body: () throws(TrackerError) -> Void) throws(TrackerError) {
-        guard kind == .softDirty, !frozen, let freezer else { return try body() }
-        do throws(SystemError) { try freezer.freeze() } catch {
-            _ = try? freezer.thaw()
-            throw .freezer(error)
-        }
-        do { try body() } catch {
-            _ = try? freezer.thaw()
-            throw error
-        }
-        do throws(SystemError) { try freezer.thaw() } catch { throw .freezer(error) }
+        return Round(
+            number: number, isFinal: frozen, spaces: found, gone: gone, longestStop: longestStop, duration: start.elapsed)
     }
 
     // MARK: Who is there
 
     /// Brings the list of spaces up to date: ended ones out, new ones in.
-    private func follow(frozen: Bool) throws(TrackerError) {
+    private func follow() throws(TrackerError) {
         let present = try listProcesses()
         for space in spaces {
             guard present[space.pid]?.startTime == space.startTime, isAlive(space) else {
@@ -87,9 +72,9 @@ final class TrackerCore {
         do throws(SystemError) { pids = try processes() } catch { throw .processes(error) }
         var present: [Int32: Process] = [:]
         for pid in pids {
-            guard let stat = try? ProcessStat.of(pid: pid) else { continue } // ended meanwhile
+            guard let stat = try? ProcessStat.of(pid: pid) else { continue }  // ended meanwhile
             var thread = pid
-            if stat.hasEnded { // the leader may have ended before its threads
+            if stat.hasEnded {  // the leader may have ended before its threads
                 guard let live = try? ProcFS.liveThread(of: pid) else { continue }
                 thread = live.thread
             }
@@ -115,13 +100,14 @@ final class TrackerCore {
     /// reported whole: costly, but right.
     private func add(_ process: Process) throws(TrackerError) {
         if let parent = spaces.first(where: { $0.pid == process.parent || $0.sharers.contains { $0.pid == process.parent } }),
-           shareMemory(parent.pid, process.pid) {
+            shareMemory(parent.pid, process.pid)
+        {
             parent.sharers.append(process.key)
             return
         }
         do throws(SystemError) {
             let space = try TrackedSpace(id: SpaceID(nextID), key: process.key, thread: process.thread)
-            guard try space.readMap(&text) else { return } // ended, or a kernel thread
+            guard try space.readMap(&text) else { return }  // ended, or a kernel thread
             nextID += 1
             spaces.append(space)
         } catch {
@@ -139,7 +125,8 @@ final class TrackerCore {
             do throws(SystemError) {
                 if let round = try scanOne(space, frozen: frozen) { found.append(round) } else { drop(space) }
             } catch {
-                if error.errno != ESRCH { throw .scan(pid: space.pid, error) }
+                // It ended meanwhile; if only that thread did, the next round takes the process up as new.
+                if error.errno != ESRCH && error.errno != ENOENT { throw .scan(pid: space.pid, error) }
                 drop(space)
             }
         }
@@ -152,14 +139,16 @@ final class TrackerCore {
             do throws(InjectionError) {
                 let result = try Injection.userfaultfd(in: space.pid, within: .milliseconds(300))
                 longestStop = max(longestStop, result.stop)
-                do throws(SystemError) { try result.userfaultfd.negotiate(TrackerKind.features) } catch { throw .failed(pid: space.pid, error) }
+                do throws(SystemError) { try result.userfaultfd.negotiate(TrackerKind.features) } catch {
+                    throw .failed(pid: space.pid, error)
+                }
                 space.userfaultfd = result.userfaultfd
                 space.untracked = nil
                 space.covered = []
             } catch {
                 space.untracked = "\(error)"
                 switch error {
-                case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0 // won't change
+                case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0  // won't change
                 default: space.attempts -= 1
                 }
             }
@@ -173,6 +162,7 @@ final class TrackerCore {
             guard try space.readMap(&text) else { return nil }
             space.findHazards()
         }
+        space.live = try frozen && !isWhollyTracked(space) ? populated(space) : nil
         var runs: [PageRun] = []
         switch kind {
         case .writeProtect: if try !scanProtected(space, frozen: frozen, &runs) { return nil }
@@ -184,7 +174,8 @@ final class TrackerCore {
         defer { space.isNew = false }
         return SpaceRound(
             space: space.id, pid: space.pid, memory: space.memory, dirty: reported, isNew: space.isNew,
-            untracked: kind == .writeProtect && space.userfaultfd == nil ? space.untracked ?? "frozen before it could be attached" : nil,
+            untracked: kind == .writeProtect && space.userfaultfd == nil
+                ? space.untracked ?? "frozen before it could be attached" : nil,
             untrackedAreas: space.untrackedAreas, hazards: space.hazards)
     }
 
@@ -208,8 +199,8 @@ final class TrackerCore {
     }
 
     private func scanSoftDirty(_ space: TrackedSpace, frozen: Bool, _ runs: inout [PageRun]) throws(SystemError) {
-        // Without a freezer the bits are cleared once, before the first list: nothing can fall between.
-        if space.isNew, !frozen, freezer == nil { try SoftDirty.clear(thread: space.thread) }
+        // The bits are cleared once, before the first list: nothing can fall between.
+        if space.isNew, !frozen { try SoftDirty.clear(thread: space.thread) }
         for area in space.map.areas where scope.includes(area) {
             if space.isNew || frozen && area.kind == .sharedMemory {
                 try scan.populated(space, area.range, of: area, protecting: false, into: &runs)
@@ -217,13 +208,11 @@ final class TrackerCore {
                 try scan.softDirty(space, area.range, of: area, into: &runs)
             }
         }
-        if !frozen, freezer != nil { try SoftDirty.clear(thread: space.thread) }
     }
 
     private func scanHashes(_ space: TrackedSpace, _ runs: inout [PageRun]) throws(SystemError) {
-        var all: [PageRun] = []
-        try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &all)
-        let size = 1 << 20 // stays in the second-level cache between reading and hashing
+        let all = try listed(space)
+        let size = 1 << 20  // stays in the second-level cache between reading and hashing
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: pageSize)
         defer { buffer.deallocate() }
         var batches = RunBatches(all, maximumBytes: size), batch: [PageRun] = [], vanished: [PageRun] = []
@@ -236,41 +225,5 @@ final class TrackerCore {
     func recordSent(_ id: SpaceID, _ runs: [PageRun], _ bytes: UnsafeRawBufferPointer) {
         guard kind == .contentHash, let space = space(id) else { return }
         space.hashes.record(runs, bytes)
-    }
-
-    // MARK: What there is
-
-    func livePages() throws(TrackerError) -> [SpacePages] {
-        var all: [SpacePages] = []
-        for space in spaces {
-            var runs: [PageRun] = []
-            do throws(SystemError) { try WriteProtectScan(scan: scan, scope: scope).everything(space, into: &runs) } catch {
-                throw .scan(pid: space.pid, error)
-            }
-            all.append(SpacePages(space: space.id, pid: space.pid, runs: runs))
-        }
-        return all
-    }
-
-    func threadStackPages() throws(TrackerError) -> [SpacePages] {
-        var all: [SpacePages] = []
-        for space in spaces {
-            var runs: [PageRun] = []
-            for pid in [space.pid] + space.sharers.map(\.pid) {
-                let threads: [Int32]
-                do throws(SystemError) { threads = try ProcFS.threads(of: pid) } catch { throw .scan(pid: pid, error) }
-                for thread in threads {
-                    guard let call = try? ThreadSystemCall.of(thread: thread, in: pid), let pointer = call.stackPointer, pointer != 0 else { continue }
-                    runs.append(PageRun(start: pointer & ~UInt64(pageSize - 1), count: 1))
-                }
-            }
-            RunList.normalize(&runs)
-            all.append(SpacePages(space: space.id, pid: space.pid, runs: runs))
-        }
-        return all
-    }
-
-    func detach() {
-        for space in spaces { space.userfaultfd = nil }
     }
 }

@@ -9,15 +9,12 @@ public enum TrackerError: Error, Hashable, CustomStringConvertible {
     case processes(SystemError)
     /// One process's state couldn't be read, though it lives.
     case scan(pid: Int32, SystemError)
-    /// The container couldn't be stopped or let go for a soft-dirty round.
-    case freezer(SystemError)
 
     public var description: String {
         switch self {
         case .unsupported(let kind, let reason): "tracking by \(kind.rawValue) is not possible here: \(reason)"
         case .processes(let error): "listing the container's processes: \(error)"
         case .scan(let pid, let error): "scanning pid \(pid): \(error)"
-        case .freezer(let error): "stopping the container for a scan: \(error)"
         }
     }
 }

@@ -8,8 +8,10 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     /// userfaultfd with asynchronous write protection and PAGEMAP_SCAN: Linux 6.7. A write costs the workload about
     /// 0.9 µs a page and round. The default.
     case writeProtect
-    /// The kernel's soft-dirty bits: CONFIG_MEM_SOFT_DIRTY. Nothing is injected; with a freezer the container stands still
-    /// for a scan in each round, without one each round reports everything written since the first.
+    /// The kernel's soft-dirty bits: CONFIG_MEM_SOFT_DIRTY. Nothing is injected, but each round reports everything written
+    /// since the first (the sender leaves out what it has sent with the same content): reading and clearing the bits is not
+    /// one step. Standing still meanwhile doesn't help: khugepaged, which no cgroup freezes, fills dropped pages with zeros
+    /// between the two (seen on Linux 6.1), and the destination would keep what was dropped.
     case softDirty
     /// A hash of every page in each round: needs nothing, costs 0.2 s/GB and round, and catches everything.
     case contentHash
@@ -26,8 +28,7 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     public func probe() -> Support {
         switch self {
         case .writeProtect: Support(kind: self, obstacle: TrackerKind.writeProtectObstacle())
-        case .softDirty:
-            Support(kind: self, obstacle: SoftDirty.isAvailable() ? nil : "the kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY is not set)")
+        case .softDirty: Support(kind: self, obstacle: TrackerKind.softDirtyObstacle())
         case .contentHash: Support(kind: self, obstacle: nil)
         }
     }
@@ -39,12 +40,22 @@ public enum TrackerKind: String, CaseIterable, Sendable, Codable {
     public static func best() -> TrackerKind { probeAll().first(where: \.isAvailable)?.kind ?? .contentHash }
 
     /// What the tracker demands of a userfaultfd.
-    static let features: Userfaultfd.Features = [.writeProtectFlag, .writeProtectShared, .writeProtectUnpopulated, .writeProtectAsync]
+    static let features: Userfaultfd.Features = [
+        .writeProtectFlag, .writeProtectShared, .writeProtectUnpopulated, .writeProtectAsync,
+    ]
+
+    private static func softDirtyObstacle() -> String? {
+        if !SoftDirty.isAvailable() { return "the kernel keeps no soft-dirty bits (CONFIG_MEM_SOFT_DIRTY is not set)" }
+        // A page dropped and read again is a page of zeros that isn't soft-dirty: it has to be told from others.
+        if (try? KernelScan.probe().hasScan) == true || ZeroPages.known != nil { return nil }
+        return "frame numbers in /proc/PID/pagemap are hidden (CAP_SYS_ADMIN is needed before Linux 6.7)"
+    }
 
     private static func writeProtectObstacle() -> String? {
         do throws(SystemError) {
             let own = try Userfaultfd(features: features)
-            return try KernelScan.probe().hasScan ? withExtendedLifetime(own) { nil } : "the kernel lacks PAGEMAP_SCAN (Linux 6.7)"
+            return try KernelScan.probe().hasScan
+                ? withExtendedLifetime(own) { nil } : "the kernel lacks PAGEMAP_SCAN (Linux 6.7)"
         } catch {
             switch error.errno {
             case EINVAL: return "the kernel lacks userfaultfd with asynchronous write protection (Linux 6.7): \(error)"

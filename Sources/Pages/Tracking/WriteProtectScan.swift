@@ -72,7 +72,9 @@ struct WriteProtectScan {
 
     /// Where the last round looked, written pages are enough. Elsewhere every populated page counts: pages that were moved
     /// there may carry protection bits of another place.
-    private func tracked(_ space: TrackedSpace, _ area: MemoryArea, _ known: [Range<UInt64>], into runs: inout [PageRun]) throws(SystemError) {
+    private func tracked(_ space: TrackedSpace, _ area: MemoryArea, _ known: [Range<UInt64>], into runs: inout [PageRun])
+        throws(SystemError)
+    {
         try parts(of: area.range, covered: known) { range, isCovered throws(SystemError) in
             if isCovered {
                 try scan.written(space, range, of: area, protecting: true, into: &runs)
@@ -83,7 +85,9 @@ struct WriteProtectScan {
     }
 
     /// Cuts a range into parts inside and outside of the covered ranges (in order, joined).
-    private func parts(of range: Range<UInt64>, covered: [Range<UInt64>], _ body: (Range<UInt64>, Bool) throws(SystemError) -> Void) throws(SystemError) {
+    private func parts(
+        of range: Range<UInt64>, covered: [Range<UInt64>], _ body: (Range<UInt64>, Bool) throws(SystemError) -> Void
+    ) throws(SystemError) {
         var position = range.lowerBound
         // The first that ends behind our beginning.
         var low = 0, high = covered.count

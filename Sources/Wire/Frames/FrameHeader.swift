@@ -16,6 +16,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case end = 6
     /// Filler that keeps the congestion window open; to be ignored.
     case warm = 7
+    /// Neighbouring pages whose content, if any came before, is void: it follows after the release (hybrid).
+    case stale = 8
 
     var codecsDue: String { allowsCompression ? "0 (none), 1 (lz4) or 2 (zstd)" : "0 (none)" }
     var allowsCompression: Bool { self == .pages || self == .blob }
@@ -29,9 +31,9 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
 /// | 1 | 1 | codec of the payload |
 /// | 2 | 2 | zero |
 /// | 4 | 4 | length of the payload that follows |
-/// | 8 | 4 | address space (pages, zero, live), blob (blob), else zero |
-/// | 12 | 4 | count: pages (pages, zero), runs (live), unpacked bytes (blob), else zero |
-/// | 16 | 8 | first address (pages, zero), offset (blob), token (mark), else zero |
+/// | 8 | 4 | address space (pages, zero, stale, live), blob (blob), else zero |
+/// | 12 | 4 | count: pages (pages, zero, stale), runs (live), unpacked bytes (blob), else zero |
+/// | 16 | 8 | first address (pages, zero, stale), offset (blob), token (mark), else zero |
 struct FrameHeader: Equatable {
     static let byteCount = 24
 
@@ -49,7 +51,7 @@ struct FrameHeader: Equatable {
         case .blob: Int(count)
         case .live: Int(count) * FrameLimit.liveRunBytes
         case .warm: Int(payloadLength)
-        case .zero, .mark, .end: 0
+        case .zero, .stale, .mark, .end: 0
         }
     }
 

@@ -26,7 +26,7 @@ extension FrameHeader {
         switch kind {
         case .pages:
             try checkRun(counts: 1...FrameLimit.pages)
-        case .zero:
+        case .zero, .stale:
             try checkRun(counts: 1...UInt32.max)
         case .live:
             guard space != 0 else { throw .space(kind: kind) }
@@ -58,7 +58,7 @@ extension FrameHeader {
         switch kind {
         case .warm: due = 0...FrameLimit.warmBytes
         case _ where codec != .none: due = 1...max(1, unpacked)
-        case .pages, .blob, .live, .zero, .mark, .end: due = unpacked...unpacked
+        case .pages, .blob, .live, .zero, .stale, .mark, .end: due = unpacked...unpacked
         }
         guard due.contains(payloadLength) else {
             throw .payloadLength(kind: kind, came: payloadLength, due: due)

@@ -129,6 +129,10 @@ public struct FrameReader: ~Copyable {
             let run = PageRun(start: header.address, count: Int(header.count))
             try calling { () throws(SinkFailure) in try sink.zero(space: SpaceID(header.space), run: run) }
             next(nil)
+        case .stale:
+            let run = PageRun(start: header.address, count: Int(header.count))
+            try calling { () throws(SinkFailure) in try sink.stale(space: SpaceID(header.space), run: run) }
+            next(nil)
         case .mark:
             try calling { () throws(SinkFailure) in try sink.mark(token: header.address) }
             next(nil)
@@ -219,7 +223,7 @@ public struct FrameReader: ~Copyable {
         case .live:
             let runs = try liveRuns(bytes)
             try calling { () throws(SinkFailure) in try sink.live(space: SpaceID(header.space), runs: runs) }
-        case .zero, .mark, .end, .warm: break
+        case .zero, .stale, .mark, .end, .warm: break
         }
     }
 

@@ -11,6 +11,8 @@ public protocol FrameSink: AnyObject, Sendable {
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure)
     /// Pages that are all zero.
     func zero(space: SpaceID, run: PageRun) throws(SinkFailure)
+    /// Pages whose content is void until it comes anew.
+    func stale(space: SpaceID, run: PageRun) throws(SinkFailure)
     /// Pages that exist at the freeze. A long list comes in several calls.
     func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure)
     /// Bytes of a blob from `offset` on. A frame may come in several pieces; an empty blob comes as one empty piece.

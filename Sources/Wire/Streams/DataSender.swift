@@ -73,13 +73,18 @@ public final class DataSender: Sendable {
     private struct NotFilled: Error {}
 
     /// Says that pages are all zero.
-    public func zero(space: SpaceID, run: PageRun) throws(WireError) {
+    public func zero(space: SpaceID, run: PageRun) throws(WireError) { try announce(.zero, space, run) }
+
+    /// Says that what came of pages before is void: their content follows after the release.
+    public func stale(space: SpaceID, run: PageRun) throws(WireError) { try announce(.stale, space, run) }
+
+    private func announce(_ kind: FrameKind, _ space: SpaceID, _ run: PageRun) throws(WireError) {
         try checkRun(space, run.start, run.count)
         try locked { writer throws(WireError) in
             for part in run.parts(of: Int(UInt32.max)) {
                 try self.makeRoom(&writer, 0)
                 writer.write(
-                    FrameHeader(kind: .zero, space: space.rawValue, count: UInt32(part.count), address: part.start),
+                    FrameHeader(kind: kind, space: space.rawValue, count: UInt32(part.count), address: part.start),
                     payload: UnsafeRawBufferPointer(start: nil, count: 0))
             }
         }

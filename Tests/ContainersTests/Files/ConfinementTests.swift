@@ -23,41 +23,56 @@ struct ConfinementTests {
         try space.shell("mkdir a b; echo in-a > a/file; mkdir a/mounted; mount -t tmpfs none a/mounted; touch a/mounted/hidden")
         defer { _ = try? Spawn.run("umount", [space.at("a/mounted")]) }
         let confinement = Confinement(folders: [space.at("a"), space.at("b")], access: .readWrite)
-        let seen = try run(confinement, "ls -A /; cat /tree/0/file; ls -A /tree/0/mounted; echo x > /tree/1/new; cat /proc/self/mounts 2>&1 | head -1")
+        let seen = try run(
+            confinement,
+            "ls -A /; cat /tree/0/file; ls -A /tree/0/mounted; echo x > /tree/1/new; ls -A /dev; cat /proc/self/mounts 2>&1 | head -1"
+        )
         #expect(seen.status == .exited(0))
         let names = Set(seen.output.split(separator: "\n").map(String.init))
-        #expect(names.contains("in-a") && names.contains("tree") && names.contains("usr"))
-        #expect(names.isDisjoint(with: ["etc", "var", "home", "root", "proc", "sys", "dev", "hidden"]))
+        // null: all of /dev
+        var expected: Set = ["in-a", "tree", "usr", "dev", "null", "cat: /proc/self/mounts: No such file or directory"]
+        for system in ["bin", "sbin", "lib", "lib32", "lib64", "libx32"] where FileIO.exists("/\(system)") {
+            expected.insert(system)
+        }
+        #expect(names == expected)
         #expect(try space.read("b/new") == "x\n")
     }
 
+    /// The last word is the reason: a refusal for another one would prove nothing.
     @Test(arguments: [
-        ("writing to the system", "echo x > /usr/bin/evil"),
-        ("writing to the root", "echo x > /evil"),
-        ("leaving by dots", "cd /tree/0; echo x > ../../etc/passwd"),
-        ("an absolute link", "ln -s /usr/bin /tree/0/link && echo x > /tree/0/link/evil"),
-        ("a relative link inside", "mkdir /tree/0/real && ln -s real /tree/0/link && echo x > /tree/0/link/file"),
-        ("opening a device node", "mknod /tree/0/zero c 1 5 && head -c1 /tree/0/zero"),
-        ("running a program from the folder", "cp /bin/true /tree/0/true && chmod 755 /tree/0/true && /tree/0/true"),
-        ("mounting", "mount -t tmpfs none /tree/0"),
-        ("unmounting the confinement", "umount /tree/0"),
-        ("making the system writable", "mount -o remount,rw,bind /usr"),
-        ("leaving for the first process's root", "mkdir /tree/0/p && mount -t proc none /tree/0/p && chroot /tree/0/p/1/root"),
-        ("a new namespace", "unshare -m mount -t tmpfs none /tree/0"),
-        ("loading modules", "test -e /proc/modules"),
-        ("TCP", "exec 3<>/dev/tcp/127.0.0.1/22"),
+        ("writing to the system", "echo x > /usr/bin/evil", "Read-only"),
+        ("writing to the root", "echo x > /evil", "Read-only"),
+        ("leaving by dots", "cd /tree/0; echo x > ../../etc/passwd", "nonexistent"),
+        ("an absolute link", "ln -s /usr/bin /tree/0/link && echo x > /tree/0/link/evil", "symbolic links"),
+        (
+            "a relative link inside", "mkdir /tree/0/real && ln -s real /tree/0/link && echo x > /tree/0/link/file",
+            "symbolic links"
+        ),
+        ("opening a device node", "mknod /tree/0/zero c 1 5 && head -c1 /tree/0/zero", "Permission denied"),
+        (
+            "running a program from the folder", "cp /bin/true /tree/0/true && chmod 755 /tree/0/true && /tree/0/true",
+            "Permission denied"
+        ),
+        ("mounting", "mount -t tmpfs none /tree/0", "denied"),
+        ("unmounting the confinement", "umount /tree/0", "must be superuser"),
+        ("making the system writable", "mount -o remount,rw,bind /usr", "denied"),
+        ("finding other processes", "mkdir /tree/0/p && mount -t proc none /tree/0/p", "denied"),
+        ("a new namespace", "unshare -m mount -t tmpfs none /tree/0", "not permitted"),
+        ("TCP", "/bin/bash -c 'exec 3<>/dev/tcp/127.0.0.1/22'", "Permission denied"),
     ])
-    func `is refused`(_ what: String, _ script: String) throws {
+    func `is refused`(_ what: String, _ script: String, _ reason: String) throws {
         let space = try Workspace("refused")
-        let result = try run(Confinement(folders: [space.path], access: .readWrite), script.hasPrefix("exec") ? "exec /bin/bash -c '\(script)'" : script)
-        #expect(result.status != .exited(0), "\(what): \(result.output)")
+        let result = try run(Confinement(folders: [space.path], access: .readWrite), script)
+        #expect(result.status != .exited(0) && result.output.contains(reason), "\(what): \(result.output)")
     }
 
     @Test func `a read-only folder can't be changed and its access times stay`() throws {
         let space = try Workspace("readonly")
         try space.write("file", "text")
         try space.shell("touch -a -d 2001-01-01 file")
-        let result = try run(Confinement(folders: [space.path], access: .readOnly), "cat /tree/0/file; echo x > /tree/0/file || chmod 600 /tree/0/file || rm -f /tree/0/file || echo held")
+        let result = try run(
+            Confinement(folders: [space.path], access: .readOnly),
+            "cat /tree/0/file; echo x > /tree/0/file || chmod 600 /tree/0/file || rm -f /tree/0/file || echo held")
         #expect(result.output.hasPrefix("text") && result.output.hasSuffix("held\n"))
         #expect(try space.shell("stat -c %x file").hasPrefix("2001-01-01"))
     }

@@ -19,36 +19,43 @@ struct TreeSnapshotTests {
         }
     }
 
-    private func difference(_ space: Workspace, since old: TreeSnapshot, mapped: Set<FileIdentity> = []) throws -> TreeDifference {
+    private func difference(_ space: Workspace, since old: TreeSnapshot, mapped: Set<FileIdentity> = []) throws -> TreeDifference
+    {
         let view = try FolderView(path: space.path)
         return try TreeSnapshot.take(of: view).difference(since: old, mapped: mapped)
     }
 
-    @Test(arguments: [
-        ("content", "echo more >> a/file", ["a/file"], []),
-        ("content of the same length and time", "touch -r a/file /dev/shm/ref-$$; printf X | dd of=a/file conv=notrunc status=none; touch -r /dev/shm/ref-$$ a/file; rm /dev/shm/ref-$$", ["a/file"], []),
-        ("mode", "chmod 600 a/file", ["a/file"], []),
-        ("owner", "chown 12:34 a/file", ["a/file"], []),
-        ("an extended attribute", "setfattr -n user.colour -v red a/file", ["a/file"], []),
-        ("an ACL", "setfacl -m u:33:r a/file", ["a/file"], []),
-        ("a deletion", "rm a/file", ["a"], ["a/file"]),
-        ("a new file", "echo x > a/new", ["a", "a/new"], []),
-        ("a rename", "mv a/file b/renamed", ["a", "b", "b/renamed"], ["a/file"]),
-        ("a renamed folder", "mv a b/moved", ["", "b", "b/moved", "b/moved/file", "b/moved/other"], ["a"]),
-        ("a replaced file", "cp -p a/file a/tmp; mv a/tmp a/file", ["a", "a/file"], []),
-        ("a file in place of a folder", "rm -r a; echo x > a", ["", "a"], []),
-        ("a folder in place of a file", "rm a/file; mkdir a/file; echo x > a/file/in", ["a", "a/file", "a/file/in"], []),
-        ("a change through one of two names", "echo more >> links/one", ["links/one", "links/two"], []),
-        ("a third name", "ln links/one links/three", ["links", "links/one", "links/two", "links/three"], []),
-        ("a removed name", "rm links/one", ["links", "links/two"], ["links/one"]),
-        ("a symbolic link turned elsewhere", "ln -sfn elsewhere link", ["", "link"], []),
-        ("a hole punched", "fallocate -p -o 4096 -l 65536 sparse", ["sparse"], []),
-        ("a name with a line feed", "touch $'a/line\\nfeed'", ["a", "a/line\nfeed"], []),
-        ("nothing", "cat a/file", [], []),
-    ] as [(String, String, [String], [String])])
+    @Test(
+        arguments: [
+            ("content", "echo more >> a/file", ["a/file"], []),
+            (
+                "content of the same length and time",
+                "touch -r a/file /dev/shm/ref-$$; printf X | dd of=a/file conv=notrunc status=none; touch -r /dev/shm/ref-$$ a/file; rm /dev/shm/ref-$$",
+                ["a/file"], []
+            ),
+            ("mode", "chmod 600 a/file", ["a/file"], []),
+            ("owner", "chown 12:34 a/file", ["a/file"], []),
+            ("an extended attribute", "setfattr -n user.colour -v red a/file", ["a/file"], []),
+            ("an ACL", "setfacl -m u:33:r a/file", ["a/file"], []),
+            ("a deletion", "rm a/file", ["a"], ["a/file"]),
+            ("a new file", "echo x > a/new", ["a", "a/new"], []),
+            ("a rename", "mv a/file b/renamed", ["a", "b", "b/renamed"], ["a/file"]),
+            ("a renamed folder", "mv a b/moved", ["", "b", "b/moved", "b/moved/file", "b/moved/other"], ["a"]),
+            ("a replaced file", "cp -p a/file a/tmp; mv a/tmp a/file", ["a", "a/file"], []),
+            ("a file in place of a folder", "rm -r a; echo x > a", ["", "a"], []),
+            ("a folder in place of a file", "rm a/file; mkdir a/file; echo x > a/file/in", ["a", "a/file", "a/file/in"], []),
+            ("a change through one of two names", "echo more >> links/one", ["links/one", "links/two"], []),
+            ("a third name", "ln links/one links/three", ["links", "links/one", "links/two", "links/three"], []),
+            ("a removed name", "rm links/one", ["links", "links/two"], ["links/one"]),
+            ("a symbolic link turned elsewhere", "ln -sfn elsewhere link", ["", "link"], []),
+            ("a hole punched", "fallocate -p -o 4096 -l 65536 sparse", ["sparse"], []),
+            ("a name with a line feed", "touch $'a/line\\nfeed'", ["a", "a/line\nfeed"], []),
+            ("nothing", "cat a/file", [], []),
+        ] as [(String, String, [String], [String])])
     func `a change is seen`(_ what: String, _ script: String, _ changed: [String], _ deleted: [String]) throws {
         let space = try Workspace("snapshot")
-        try space.shell("""
+        try space.shell(
+            """
             mkdir -p a b links; echo text > a/file; echo x > a/other; echo l > links/one; ln links/one links/two
             ln -s a/file link; dd if=/dev/urandom of=sparse bs=4096 count=32 status=none
             """)
@@ -80,7 +87,7 @@ struct TreeSnapshotTests {
         memory.storeBytes(of: 1, as: UInt8.self)
         let mapped = try MappedFiles.of(pids: [getpid()])
         let old = try settled(space)
-        memory.storeBytes(of: 2, as: UInt8.self) // the page is writable already: the kernel isn't asked
+        memory.storeBytes(of: 2, as: UInt8.self)  // the page is writable already: the kernel isn't asked
         #expect(try difference(space, since: old).isEmpty, "the kernel tells more than we thought: simplify")
         #expect(try difference(space, since: old, mapped: mapped).changedNames == ["mapped"])
         _ = file.raw

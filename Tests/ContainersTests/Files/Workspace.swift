@@ -4,11 +4,6 @@ import Testing
 @testable import Containers
 @testable import Host
 
-extension Tag {
-    @Tag static var root: Self
-    @Tag static var slow: Self
-}
-
 /// A folder of a test's own, removed at its end.
 final class Workspace: Sendable {
     let path: String
@@ -47,7 +42,8 @@ final class Workspace: Sendable {
 
     /// One line for each entry: type, mode, owners, links, size, blocks, time, device, attributes and ACLs, content's sum.
     func listing(_ name: String) throws -> String {
-        try shell("""
+        try shell(
+            """
             python3 - '\(at(name))' <<'END'
             import os, sys, stat, hashlib
             root = os.fsencode(sys.argv[1]); os.chdir(root)

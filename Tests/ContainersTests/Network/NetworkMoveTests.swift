@@ -1,3 +1,4 @@
+import Model
 import Glibc
 import Synchronization
 import Testing
@@ -15,7 +16,8 @@ private final class TestNetwork: Sendable {
     let mac = "02:00:00:00:0a:05"
 
     init() throws {
-        try shell("""
+        try shell(
+            """
             ip link add \(bridge) address 02:00:00:00:0a:fe type bridge; ip link set \(bridge) up
             ip netns add \(client); ip link add mfk\(tag) type veth peer name eth0 netns \(client)
             ip link set mfk\(tag) master \(bridge) up; ip -n \(client) addr add 10.199.7.1/24 dev eth0; ip -n \(client) addr add fd99::1/64 dev eth0 nodad; ip -n \(client) link set eth0 up
@@ -29,10 +31,15 @@ private final class TestNetwork: Sendable {
     }
 
     deinit {
-        _ = try? Spawn.run("/bin/bash", ["-c", """
-            for n in \(client) \(source) \(moved); do ip netns delete $n; done
-            for l in mfk\(tag) mfv\(tag) \(bridge); do ip link delete $l; done
-            """])
+        _ = try? Spawn.run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                for n in \(client) \(source) \(moved); do ip netns delete $n; done
+                for l in mfk\(tag) mfv\(tag) \(bridge); do ip link delete $l; done
+                """,
+            ])
     }
 
     @discardableResult
@@ -44,20 +51,27 @@ private final class TestNetwork: Sendable {
 
     func answers(_ address: String = "10.199.7.5") throws -> Bool {
         // No ping needed: a UDP probe is answered by ICMP "port unreachable", seen as "connection refused".
-        let run = try Spawn.run("ip", ["netns", "exec", client, "python3", "-c", """
-            import socket,sys
-            s=socket.socket(socket.AF_INET6 if ':' in '\(address)' else socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(0.4); s.connect(('\(address)',9))
-            for i in range(3):
-                try: s.send(b'x'); s.recv(1)
-                except ConnectionRefusedError: sys.exit(0)
-                except (TimeoutError, OSError): pass
-            sys.exit(1)
-            """])
+        let run = try Spawn.run(
+            "ip",
+            [
+                "netns", "exec", client, "python3", "-c",
+                """
+                import socket,sys
+                s=socket.socket(socket.AF_INET6 if ':' in '\(address)' else socket.AF_INET,socket.SOCK_DGRAM); s.settimeout(0.4); s.connect(('\(address)',9))
+                for i in range(3):
+                    try: s.send(b'x'); s.recv(1)
+                    except ConnectionRefusedError: sys.exit(0)
+                    except (TimeoutError, OSError): pass
+                sys.exit(1)
+                """,
+            ])
         return run.status == .exited(0)
     }
 
     func learnedPort() throws -> String {
-        try shell("bridge fdb show br \(bridge) | grep '^\(mac)' | grep -v permanent | sed 's/.*dev \\([^ ]*\\).*/\\1/' | head -1 || true").trimmingEnd
+        try shell(
+            "bridge fdb show br \(bridge) | grep '^\(mac)' | grep -v permanent | sed 's/.*dev \\([^ ]*\\).*/\\1/' | head -1 || true"
+        ).trimmingEnd
     }
 }
 
@@ -100,12 +114,13 @@ struct NetworkMoveTests {
         let wanted = try elsewhere(network)
         let preparation = try NetworkPreparation(wanted)
         defer { try? NetworkPreparation.undo(preparation.made) }
-        let deadline = MonotonicInstant.now + .seconds(2) // the link watcher acts within one
+        let deadline = MonotonicInstant.now + .seconds(2)  // the link watcher acts within one
         while MonotonicInstant.now < deadline {
             #expect(try network.learnedPort() == "mfv\(network.tag)", "the switch was told of the copy")
             #expect(try network.answers() && network.answers("fd99::5"))
         }
-        let copy = try NetworkDescription.gather(path: "/run/netns/\(network.moved)", settingNames: ["net.ipv4.ip_unprivileged_port_start"])
+        let copy = try NetworkDescription.gather(
+            path: "/run/netns/\(network.moved)", settingNames: ["net.ipv4.ip_unprivileged_port_start"])
         let original = try describe(network)
         let (a, b) = (original.interfaces[0], copy.interfaces[0])
         #expect((a.name, a.index, a.mac, a.mtu, a.bridge) == (b.name, b.index, b.mac, b.mtu, b.bridge))
@@ -142,13 +157,17 @@ struct NetworkMoveTests {
 
     @Test func `undoing removes what was made and nothing else`() throws {
         let network = try TestNetwork()
-        let before = try network.shell("ip -o link | cut -d: -f2 | grep '\(network.tag)'; ip netns list | grep '\(network.tag)' | cut -d' ' -f1 | sort")
+        let before = try network.shell(
+            "ip -o link | cut -d: -f2 | grep '\(network.tag)'; ip netns list | grep '\(network.tag)' | cut -d' ' -f1 | sort")
         let written = Mutex<[NetworkPreparation.Made]>([])
         let preparation = try NetworkPreparation(elsewhere(network)) { made in written.withLock { $0.append(made) } }
         #expect(written.withLock { $0.last } == preparation.made)
         try NetworkPreparation.undo(preparation.made)
         try NetworkPreparation.undo(preparation.made)
-        #expect(try network.shell("ip -o link | cut -d: -f2 | grep '\(network.tag)'; ip netns list | grep '\(network.tag)' | cut -d' ' -f1 | sort") == before)
+        #expect(
+            try network.shell(
+                "ip -o link | cut -d: -f2 | grep '\(network.tag)'; ip netns list | grep '\(network.tag)' | cut -d' ' -f1 | sort")
+                == before)
         #expect(try network.answers())
     }
 

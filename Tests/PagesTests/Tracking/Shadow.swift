@@ -23,7 +23,7 @@ final class Shadow {
             while batches.next(into: &batch) > 0 {
                 do { try space.memory.read(batch, into: buffer, vanished: &vanished) } catch {
                     guard error.errno == ESRCH else { throw error }
-                    break // the process has ended: the next round says so
+                    break  // the process has ended: the next round says so
                 }
                 let data = UnsafeRawBufferPointer(buffer)
                 tracker.recordSent(space.space, batch, data)
@@ -39,7 +39,10 @@ final class Shadow {
         for run in runs {
             for i in 0..<run.count {
                 let slot = slot(space, run.start + UInt64(i * pageSize))
-                bytes.withUnsafeMutableBytes { $0.baseAddress!.advanced(by: slot * pageSize).copyMemory(from: data.baseAddress! + offset, byteCount: pageSize) }
+                bytes.withUnsafeMutableBytes {
+                    $0.baseAddress!.advanced(by: slot * pageSize).copyMemory(
+                        from: data.baseAddress! + offset, byteCount: pageSize)
+                }
                 offset += pageSize
                 pagesRead += 1
             }
@@ -68,7 +71,8 @@ final class Shadow {
     func compare(_ live: [SpacePages], _ tracker: ContainerTracker, _ scope: TrackerScope) throws -> Report {
         var report = Report()
         for space in live {
-            let memory = try OwnedDescriptor(opening: "/proc/\(space.pid)/task/\(try ProcFS.liveThread(of: space.pid)!.thread)/mem", flags: O_RDONLY)
+            let memory = try OwnedDescriptor(
+                opening: "/proc/\(space.pid)/task/\(try ProcFS.liveThread(of: space.pid)!.thread)/mem", flags: O_RDONLY)
             let map = tracker.areas(space.space)!
             compareLive(space, memory.raw, map, &report)
             try compareRest(space, memory.raw, map, scope, &report)
@@ -83,9 +87,17 @@ final class Shadow {
             for i in 0..<run.count {
                 let address = run.start + UInt64(i * pageSize)
                 report.pages += 1
-                let where_ = { "pid \(space.pid) \(String(address, radix: 16)) \(map.area(holding: address).map { "\($0.kind) \(map.name(of: $0))" } ?? "nowhere")" }
-                guard pread(memory, &page, pageSize, off_t(UInt(address))) == pageSize else { report.add("unreadable: \(where_())"); continue }
-                guard let slot = copies?.slots[address] else { report.add("missing: \(where_())"); continue }
+                let where_ = {
+                    "pid \(space.pid) \(String(address, radix: 16)) \(map.area(holding: address).map { "\($0.kind) \(map.name(of: $0))" } ?? "nowhere")"
+                }
+                guard pread(memory, &page, pageSize, off_t(UInt(address))) == pageSize else {
+                    report.add("unreadable: \(where_())")
+                    continue
+                }
+                guard let slot = copies?.slots[address] else {
+                    report.add("missing: \(where_())")
+                    continue
+                }
                 let same = bytes.withUnsafeBytes { memcmp($0.baseAddress! + slot * pageSize, page, pageSize) == 0 }
                 if !same { report.add("differs: \(where_())") }
             }
@@ -94,21 +106,28 @@ final class Shadow {
 
     /// Pages that the tracker doesn't count as live must read as zeros (or as the file does): asked of the kernel in another
     /// way, by the entries of /proc/PID/pagemap.
-    private func compareRest(_ space: SpacePages, _ memory: Int32, _ map: MemoryMap, _ scope: TrackerScope, _ report: inout Report) throws {
+    private func compareRest(
+        _ space: SpacePages, _ memory: Int32, _ map: MemoryMap, _ scope: TrackerScope, _ report: inout Report
+    ) throws {
         var livePages = Set<UInt64>()
         for run in space.runs { for i in 0..<run.count { livePages.insert(run.start + UInt64(i * pageSize)) } }
         var candidates = Set<UInt64>()
         let entries = try PageMap(thread: try ProcFS.liveThread(of: space.pid)!.thread)
         for area in map.areas where area.kind == .anonymous || area.kind == .filePrivate && scope != .privateAnonymous {
             var runs: [PageRun] = []
-            try entries.readEntries(area.start..<area.end, none: area.kind == .filePrivate ? [.guarded, .file] : .guarded, into: &runs)
+            try entries.readEntries(
+                area.start..<area.end, none: area.kind == .filePrivate ? [.guarded, .file] : .guarded, into: &runs)
             for run in runs { for i in 0..<run.count { candidates.insert(run.start + UInt64(i * pageSize)) } }
         }
-        for address in spaces[space.space]?.slots.keys.map({ $0 }) ?? [] where map.area(holding: address)?.kind == .anonymous { candidates.insert(address) }
+        for address in spaces[space.space]?.slots.keys.map({ $0 }) ?? [] where map.area(holding: address)?.kind == .anonymous {
+            candidates.insert(address)
+        }
         var page = [UInt8](repeating: 0, count: pageSize)
         for address in candidates.subtracting(livePages) {
             let n = pread(memory, &page, pageSize, off_t(UInt(address)))
-            if n == pageSize, page.contains(where: { $0 != 0 }) { report.add("not listed as live, but has content: pid \(space.pid) \(String(address, radix: 16))") }
+            if n == pageSize, page.contains(where: { $0 != 0 }) {
+                report.add("not listed as live, but has content: pid \(space.pid) \(String(address, radix: 16))")
+            }
         }
     }
 }

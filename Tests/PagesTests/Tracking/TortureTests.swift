@@ -8,7 +8,10 @@ import Testing
 @Suite(.serialized, .tags(.root)) struct TortureTests {
     /// All, or those named by MARTLET_TORTURE (separated by commas), to look into one.
     static let modes = getenv("MARTLET_TORTURE").map { String(cString: $0).split(separator: ",").map(String.init) } ?? allModes
-    private static let allModes = ["anon", "zero", "aba", "dontneed", "churn", "brk", "stack", "file", "thp", "guard", "threads", "leaderless", "fork", "exec", "signals"]
+    private static let allModes = [
+        "anon", "zero", "aba", "dontneed", "churn", "brk", "stack", "file", "thp", "guard", "threads", "leaderless", "fork",
+        "exec", "signals",
+    ]
     static let kinds = TrackerKind.allCases.filter { $0.probe().isAvailable }
 
     @Test(arguments: modes, kinds) func `every copy is right after the final round`(_ mode: String, _ kind: TrackerKind) throws {
@@ -20,7 +23,9 @@ import Testing
     }
 
     @Test(arguments: [TrackerKind.writeProtect].filter { kinds.contains($0) })
-    func `the final round reports every present page of shared memory, because write calls leave no trace`(_ kind: TrackerKind) throws {
+    func `the final round reports every present page of shared memory, because write calls leave no trace`(_ kind: TrackerKind)
+        throws
+    {
         try follow(["shared"], kind, .all, for: .milliseconds(600))
     }
 
@@ -36,14 +41,16 @@ import Testing
         while end.remaining > .zero {
             try shadow.feed(try tracker.round(), tracker)
             rounds += 1
-            sleepThread(.milliseconds(15)) // lets the programs write something between the rounds
+            sleepThread(.milliseconds(15))  // lets the programs write something between the rounds
         }
         try container.freezer.freeze()
         let last = try tracker.finalRound()
         try shadow.feed(last, tracker)
         let live = try tracker.livePages()
         let report = try shadow.compare(live, tracker, scope)
-        #expect(report.problems.isEmpty, "\(modes) by \(kind.rawValue), \(rounds) rounds, \(report.pages) pages, final \(last.pageCount.rawValue)")
+        #expect(
+            report.problems.isEmpty,
+            "\(modes) by \(kind.rawValue), \(rounds) rounds, \(report.pages) pages, final \(last.pageCount.rawValue)")
         #expect(report.pages > 0)
         if kind == .writeProtect, !modes.contains("fork"), !modes.contains("exec") {
             #expect(last.spaces.allSatisfy { $0.untracked == nil }, "\(last.spaces.compactMap(\.untracked))")

@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// Walks through worlds and remembers how it came to each.
@@ -29,7 +30,10 @@ struct Explorer {
         }
     }
 
-    private struct Came { var from: Int; var by: Step? }
+    private struct Came {
+        var from: Int
+        var by: Step?
+    }
     private var came: [Int: Came] = [:]
     /// Worlds from which settling is known to end well.
     private var settled: Set<Int> = []
@@ -141,7 +145,9 @@ struct Explorer {
     }
 
     private func ended(_ world: World, _ violation: Violation) throws -> Ended {
-        func broken(_ rule: String) -> Violation { Violation(rule: rule, start: violation.start, way: violation.way, world: world) }
+        func broken(_ rule: String) -> Violation {
+            Violation(rule: rule, start: violation.start, way: violation.way, world: world)
+        }
         if world.source.isOpen || world.destination.isOpen {
             // A journal stays open only where a held copy died between the release's record and the thaw, and the process
             // that knew it died too: then the destination can't swear that it never ran.

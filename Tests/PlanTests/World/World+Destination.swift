@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// What the destination's doers do to the world.

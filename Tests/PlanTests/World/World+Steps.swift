@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// One thing that happens.
@@ -175,7 +176,9 @@ extension World {
         case .fail(.source, let index):
             if let step = Self.step(of: source.doing.remove(at: index)) { source.facts.append(.failed(step, Sample.problem)) }
         case .fail(.destination, let index):
-            if let step = Self.step(of: destination.doing.remove(at: index)) { destination.facts.append(.failed(step, Sample.problem)) }
+            if let step = Self.step(of: destination.doing.remove(at: index)) {
+                destination.facts.append(.failed(step, Sample.problem))
+            }
         case .failAfterEffect(.source, let index):
             guard case .journal(let record) = source.doing.remove(at: index) else { return }
             source.write(record.kind)

@@ -1,3 +1,4 @@
+import Model
 @testable import Plan
 
 /// Two hosts and the network between them, small enough to try every order of events.
@@ -17,7 +18,9 @@ struct World: Hashable, Sendable {
         case traced
     }
 
-    struct Node<Action: Hashable & Sendable, Event: Hashable & Sendable, Timer: Hashable & Sendable, State: Hashable & Sendable>: Hashable, Sendable {
+    struct Node<Action: Hashable & Sendable, Event: Hashable & Sendable, Timer: Hashable & Sendable, State: Hashable & Sendable>:
+        Hashable, Sendable
+    {
         /// Nil: no process.
         var state: State?
         /// The journal that the process began with; nil for a fresh one.
@@ -105,13 +108,23 @@ struct World: Hashable, Sendable {
     // MARK: the machines, rebuilt from their states
 
     static let orders: [Plan.Method: SourceOrder] = Dictionary(
-        uniqueKeysWithValues: Plan.Method.allCases.map { ($0, Sample.order($0) { $0.downtimeLimit = 1000; $0.timeout = 60 }) })
+        uniqueKeysWithValues: Plan.Method.allCases.map {
+            (
+                $0,
+                Sample.order($0) {
+                    $0.downtimeLimit = 1000
+                    $0.timeout = 60
+                }
+            )
+        })
 
     mutating func tellSource(_ event: SourceEvent) {
         guard let state = source.state else { return }
         var machine: SourceMachine
         if let born = source.born {
-            machine = SourceMachine(recovering: born.map { Sample.record($0, .source, pagesStayBehind: method == .hybrid) }, container: source.bornTasks)!
+            machine = SourceMachine(
+                recovering: born.map { Sample.record($0, .source, pagesStayBehind: method == .hybrid) },
+                container: source.bornTasks)!
         } else {
             machine = SourceMachine(Self.orders[method]!)
         }

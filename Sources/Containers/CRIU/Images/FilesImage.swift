@@ -1,7 +1,7 @@
 /// files.img: what the tasks have open. Edited for files that a restore inherits.
 enum FilesImage {
-    private static let append: UInt64 = 0o2000 // O_APPEND
-    private static let writing: UInt64 = 0o3 // O_ACCMODE other than O_RDONLY
+    private static let append: UInt64 = 0o2000  // O_APPEND
+    private static let writing: UInt64 = 0o3  // O_ACCMODE other than O_RDONLY
 
     /// Makes external regular files restorable from whatever the destination has in their place.
     ///
@@ -37,7 +37,7 @@ enum FilesImage {
                 case 2:
                     let flags = field.unsigned ?? 0
                     out.field(2, flags & writing != 0 ? flags | append : flags)
-                case 8, 10: break // size and mode, which are checked
+                case 8, 10: break  // size and mode, which are checked
                 default:
                     if field.number == 9 { isExternal = field.bool ?? false }
                     out.append(body[field.range])

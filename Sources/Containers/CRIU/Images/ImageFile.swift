@@ -25,7 +25,9 @@ struct ImageFile {
         self.name = name
         var at = 0
         if kind != .inventory {
-            guard Self.word(bytes, at) == Self.commonMagic else { throw .malformed(name: name, why: "it doesn't begin as an image") }
+            guard Self.word(bytes, at) == Self.commonMagic else {
+                throw .malformed(name: name, why: "it doesn't begin as an image")
+            }
             at += 4
         }
         guard Self.word(bytes, at) == kind.rawValue else { throw .malformed(name: name, why: "it is no \(kind) image") }
@@ -42,7 +44,9 @@ struct ImageFile {
     /// The image with other entries.
     func encoded(kind: Kind, entries: [[UInt8]]) -> [UInt8] {
         var out: [UInt8] = []
-        func append(_ word: UInt32) { for shift in stride(from: 0, to: 32, by: 8) { out.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) } }
+        func append(_ word: UInt32) {
+            for shift in stride(from: 0, to: 32, by: 8) { out.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) }
+        }
         if kind != .inventory { append(Self.commonMagic) }
         append(kind.rawValue)
         for entry in entries {
@@ -59,7 +63,9 @@ struct ImageFile {
 
     /// Reads one entry's fields.
     func fields(of entry: Int, _ body: (ProtobufReader.Field) -> Void) throws(ImageError) {
-        guard entry < entries.count else { throw .malformed(name: name, why: "it has \(entries.count) entries, entry \(entry) is due") }
+        guard entry < entries.count else {
+            throw .malformed(name: name, why: "it has \(entries.count) entries, entry \(entry) is due")
+        }
         do {
             var reader = ProtobufReader(entries[entry])
             while let field = try reader.next() { body(field) }

@@ -12,14 +12,29 @@ extension ImageDirectory {
         let all = try names()
         let present = Set(all)
         for task in try processTree().tasks {
-            for name in ["core-\(task.pid).img"] + task.threads.map({ "core-\($0).img" }) where !present.contains(name) {
-                throw .missing(name)
-            }
+            if try isZombie(task.pid) { continue }
+            for thread in task.threads where !present.contains("core-\(thread).img") { throw .missing("core-\(thread).img") }
         }
         for name in all {
             if let kind = Self.plainKind(name) { _ = try ImageFile(name: name, kind: kind, bytes: read(name)) }
             if name.hasPrefix("pagemap-") { try validatePages(of: name) }
         }
+    }
+
+    /// core-PID.img, field tc (3), task_state (1): 2 and 6 are CRIU's words for the dead (criu/include/pid.h).
+    private func isZombie(_ pid: Int32) throws(ImageError) -> Bool {
+        let name = "core-\(pid).img"
+        let file = try ImageFile(name: name, kind: .core, bytes: read(name))
+        var body: ArraySlice<UInt8>?
+        try file.fields(of: 0) { field in if field.number == 3 { body = field.bytes } }
+        guard let body else { throw .malformed(name: name, why: "it describes no process") }
+        do {
+            var reader = ProtobufReader(body)
+            while let field = try reader.next() {
+                if field.number == 1, let state = field.unsigned { return state == 2 || state == 6 }
+            }
+        } catch { throw .malformed(name: name, why: "\(error)") }
+        return false
     }
 
     private static func plainKind(_ name: String) -> ImageFile.Kind? {

@@ -80,7 +80,9 @@ public struct PageMapImage: Hashable, Sendable {
             var valueAt: Int?
             try file.fields(of: index) { field in
                 // A key and a value of one byte each.
-                if index > 0, field.number == 4, field.unsigned == 6, field.range.count == 2 { valueAt = field.range.upperBound - 1 }
+                if index > 0, field.number == 4, field.unsigned == 6, field.range.count == 2 {
+                    valueAt = field.range.upperBound - 1
+                }
             }
             if let valueAt {
                 bytes[at + 4 + valueAt] = UInt8(Flags.present.rawValue)

@@ -6,7 +6,7 @@ public struct ProcessTreeImage: Hashable, Sendable {
         public var parent: Int32
         public var group: Int32
         public var session: Int32
-        /// In the same numbering; none for a zombie, which CRIU writes with a thread 0.
+        /// In the same numbering. Of a zombie CRIU writes one that means nothing (memory that it never set).
         public var threads: [Int32]
     }
 
@@ -26,13 +26,17 @@ public struct ProcessTreeImage: Hashable, Sendable {
                 case 2: task.parent = field.int32 ?? 0
                 case 3: task.group = field.int32 ?? 0
                 case 4: task.session = field.int32 ?? 0
-                case 5: if let thread = field.int32, thread != 0 { task.threads.append(thread) }
+                case 5: if let thread = field.int32 { task.threads.append(thread) }
                 default: break
                 }
             }
-            guard task.pid > 0, task.threads.count <= Self.maximumTasks else { throw .malformed(name: "pstree.img", why: "task \(index) has no number") }
+            guard task.pid > 0, task.threads.count <= Self.maximumTasks else {
+                throw .malformed(name: "pstree.img", why: "task \(index) has no number")
+            }
             tasks.append(task)
         }
-        guard !tasks.isEmpty, Set(tasks.map(\.pid)).count == tasks.count else { throw .malformed(name: "pstree.img", why: "tasks are missing or doubled") }
+        guard !tasks.isEmpty, Set(tasks.map(\.pid)).count == tasks.count else {
+            throw .malformed(name: "pstree.img", why: "tasks are missing or doubled")
+        }
     }
 }

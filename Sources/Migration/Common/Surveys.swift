@@ -1,0 +1,74 @@
+import Containers
+import Host
+import Model
+import Plan
+
+/// Gathers what the source tells the destination's doers.
+struct SourceSurvey {
+    var container: SourceContainer
+    var wishes: PreflightWishes
+    var lazy: Bool
+
+    func facts() throws -> SourceFacts {
+        let outline = outline()
+        return SourceFacts(
+            host: try HostFacts.gather(name: HostSurvey.hostName()), container: try ContainerFacts.gather(outline),
+            streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders, lazy: lazy,
+            runtimeRoot: container.engine.root)
+    }
+
+    private func outline() -> ContainerOutline {
+        let config = container.bundle.config
+        let binds = config.mounts.filter(\.isBind).map { ContainerFacts.Bind(source: $0.source, destination: $0.destination) }
+        let sysctls = (config.json[["linux", "sysctl"]]?.members ?? []).map(\.name).filter { $0.hasPrefix("net.") }
+        return ContainerOutline(
+            id: container.id, state: .running, initPID: container.state.pid, terminal: config.hasTerminal,
+            bundle: container.bundle.path, rootfs: container.bundle.rootPath, binds: binds,
+            networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path
+        )
+    }
+}
+
+extension MigrationOptions {
+    /// Whether memory travels by our own streams and is served lazily; else it is in the images of a plain dump.
+    var isLazy: Bool { dumpWay != .full && restoreWay != .images }
+}
+
+/// Judges at the destination, which then knows both hosts.
+struct DestinationSurvey {
+    var facts: SourceFacts
+    var offer: Offer
+
+    func findings() throws -> [Finding] {
+        let containers = (try? RuncRuntime(root: facts.runtimeRoot).list()) ?? []
+        var users: [String: String] = [:]
+        for container in containers where !container.bundle.isEmpty { users[container.bundle] = container.id }
+        let outline = DestinationOutline(
+            host: try HostFacts.gather(name: HostSurvey.hostName()), containers: Set(containers.map(\.id)), users: users,
+            configuration: Array(offer.container.config.utf8))
+        let here = try DestinationFacts.gather(facts.container.question(wishes: facts.wishes), outline)
+        return Preflight(source: facts.host, container: facts.container, destination: here, wishes: facts.wishes).findings()
+            + blockedStreams() + openJournal()
+    }
+
+    private func blockedStreams() -> [Finding] {
+        facts.streams.blockers.map {
+            Finding(
+                .blocker, code: "standard-stream", role: .source, what: $0, why: "CRIU can't move it",
+                hint: "start the container detached, with its output in a file, a pipe or /dev/null")
+        }
+    }
+
+    /// Settling an open migration of the same container could thaw or remove it under the new one's hands.
+    private func openJournal() -> [Finding] {
+        JournalFile.all().filter { migration in
+            migration != offer.migration && Recovery.isOpen(migration, .destination)
+                && JournalFile.read(migration, .destination).first?.container == offer.container.id
+        }.map {
+            Finding(
+                .blocker, code: "migration-open", role: .destination,
+                what: "migration \($0) of \(offer.container.id) is not settled",
+                why: "it may still hold a copy", hint: "run `martlet recover` on both hosts")
+        }
+    }
+}

@@ -1,0 +1,1 @@
+../../Tests/PagesTests/Tracking/Shadow.swift
