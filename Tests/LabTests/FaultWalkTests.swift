@@ -18,7 +18,7 @@ extension InTheLab {
             "source.decide.kill", "source.decide.fail-journal", "source.release.kill", "source.release.cut-link",
             "source.fill.kill",
             "source.clean.kill",
-            "destination.prepare.fail", "destination.copy.kill", "destination.copy.kill-agent", "destination.freeze.cut-link",
+            "destination.prepare.fail", "destination.copy.kill", "destination.copy.kill-agent", "destination.cut.cut-link",
             "destination.restore.kill", "destination.restore.kill-criu", "destination.decide.kill",
             "destination.decide.fail-journal",
             "destination.release.kill", "destination.release.kill-keeper", "destination.fill.kill", "destination.clean.kill",
@@ -72,8 +72,15 @@ extension InTheLab {
             try workload.verify(on: host)
             let left = try world.leftovers(of: workload.id)
             #expect(left == [], "\(point)")
+            if Self.mustPreventTheMove(point) { #expect(outcome.exitCode != 0, "\(point) had no effect") }
             tell("\(point): exit \(outcome.exitCode), runs on \(host), settled after \(began.elapsed)")
             return host
+        }
+
+        /// Faults before the decision that nothing can make up for: where the container moved all the same, none was made.
+        private static func mustPreventTheMove(_ point: FailurePoint) -> Bool {
+            guard [.fail, .failJournal, .killCriu].contains(point.what) else { return false }
+            return ["prepare", "copy", "cut", "freeze", "capture", "ship", "restore", "decide"].contains(point.phase)
         }
 
         /// A walk takes minutes: whoever waits for it sees where it is.
