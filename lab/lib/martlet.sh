@@ -45,7 +45,7 @@ install_program() {
 	root="/proc/$(need_host "$name")/root"
 	if put "$MARTLET_BIN" "$root/usr/local/bin/martlet"; then changed=yes; fi
 	ln -sfn martlet "$root/usr/local/bin/martlet-runtime"
-	for library in "$MARTLET_LIBRARIES"/*.so; do
+	for library in "$MARTLET_LIBRARIES"/*; do
 		[ -e "$library" ] || continue
 		if put "$library" "$root/usr/local/lib/martlet/$(basename "$library")"; then changed=yes; fi
 	done
