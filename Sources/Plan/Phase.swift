@@ -66,6 +66,9 @@ public enum Phase: Hashable, Sendable {
         }
     }
 
+    /// Whether each instant of this phase is downtime, or about to be: both processes then go before everything else.
+    public var isUrgent: Bool { isFrozen || self == .cut }
+
     /// The phase's name in logs, progress and the result, such as `copy` or `restore`; a round has its own field.
     public var name: String {
         switch self {

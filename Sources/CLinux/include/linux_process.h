@@ -69,11 +69,19 @@ CLINUX int linux_status_stop_signal(int s) { return WSTOPSIG(s); }
 
 // nice value of the calling thread (a thread is a process to setpriority).
 CLINUX long linux_set_thread_nice(int nice) { long r = syscall(SYS_setpriority, PRIO_PROCESS, 0, nice); return CLINUX_RESULT(r); }
-// policy 1 is SCHED_FIFO, 0 SCHED_OTHER; applies to the calling thread.
-CLINUX long linux_set_thread_scheduler(int policy, int priority) {
+// policy 1 is SCHED_FIFO, 0 SCHED_OTHER; thread 0 is the calling one.
+CLINUX long linux_set_thread_scheduler(int thread, int policy, int priority) {
     struct { int priority; } p = {priority};
-    long r = syscall(SYS_sched_setscheduler, 0, policy, &p);
+    long r = syscall(SYS_sched_setscheduler, thread, policy, &p);
     return CLINUX_RESULT(r);
+}
+// SCHED_FIFO's priority of a thread, 0 if it runs under another policy.
+CLINUX long linux_realtime_priority(int thread) {
+    struct { int priority; } p = {0};
+    long policy = syscall(SYS_sched_getscheduler, thread);
+    if (policy != 1) return policy < 0 ? -errno : 0;
+    long r = syscall(SYS_sched_getparam, thread, &p);
+    return r < 0 ? -errno : p.priority;
 }
 CLINUX long linux_ppoll(struct pollfd *fds, unsigned long n, const struct timespec *timeout) {
     // The raw call writes the remaining time back: give it a copy.

@@ -41,6 +41,9 @@ public final class CriuSession: Sendable {
         try send(request)
     }
 
+    /// Everything waits for this CRIU from now on.
+    public func hurry() { Urgency.raise(child.pid, to: .chain) }
+
     /// CRIU's process.
     public var pid: Int32 { child.pid }
     /// For poll: readable when `next` would not block.

@@ -25,6 +25,8 @@ public final class RestoreRunner: Sendable {
     struct State: Sendable {
         var phase = Phase.starting
         var control: RestoreControl?
+        /// CRIU's process, once held.
+        var criu: Int32?
         /// Where CRIU was when it was held.
         var cgroup: String?
         /// When the present phase must be over.
@@ -77,13 +79,17 @@ public final class RestoreRunner: Sendable {
     /// Lets the restore read its images, which must be complete, checked (`ImageDirectory.validate`) and edited
     /// (`prepareForRestore`). May be called before `held` has been seen, not before it happened.
     public func release() throws(CriuError) {
-        let (control, cgroup) = try state.withLock { state throws(CriuError) in
+        let (control, criu, cgroup) = try state.withLock { state throws(CriuError) in
             guard state.phase == .held, let control = state.control else {
                 throw .shim(what: "a restore that isn't held (\(state.phase)) can't be released")
             }
             state.phase = .released
             state.deadline = .now + request.restoreLimit
-            return (control, state.cgroup)
+            return (control, state.criu, state.cgroup)
+        }
+        if request.isLazy {  // one that reads all memory from its images would keep a processor from all others for seconds
+            Urgency.raise(child.pid, to: .chain)
+            if let criu { Urgency.raise(criu, to: .chain) }
         }
         try control.release(options: request.options.encoded(), freeze: cgroup, newCgroupNamespace: request.newCgroupNamespace)
     }

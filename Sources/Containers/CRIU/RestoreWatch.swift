@@ -54,6 +54,7 @@ extension RestoreRunner {
                 guard state.phase == .starting else { return }
                 state.phase = .held
                 state.cgroup = safe
+                state.criu = pid
                 state.deadline = nil  // the lead decides how long this lasts
             }
             events.post(.held(cgroup: safe))

@@ -50,7 +50,7 @@ public final class Thread: Sendable {
     private static func apply(_ priority: Priority) {
         switch priority {
         case .normal: break
-        case .realtime(let level): _ = linux_set_thread_scheduler(1, level)
+        case .realtime(let level): _ = linux_set_thread_scheduler(0, 1, level)
         case .nice(let level): _ = linux_set_thread_nice(level)
         }
     }

@@ -88,6 +88,9 @@ final class DestinationDoers: Sendable {
         link.send(.wanted(PageRequest(space: space, start: run.start, count: run.count)))
     }
 
+    /// Whether the freeze is one of milliseconds, in which this process may go before all others.
+    var isShort: Bool { attempt.withLock { $0.facts?.lazy ?? false } }
+
     func perform(_ action: DestinationAction) {
         if Fault.isActive(.hang) { return }
         switch action {

@@ -17,6 +17,8 @@ final class DestinationRunner: Sendable {
     /// Runs the machine to its end.
     /// - Parameter greeting: how long to wait for the first connection; without one the session has no purpose.
     func run(_ machine: consuming DestinationMachine, greeting: Duration? = nil) -> Ending {
+        let hurry = Hurry()
+        defer { hurry.end() }
         var timers = Timers<DestinationTimer>()
         var deadline = greeting.map { MonotonicInstant.now + $0 }
         if deadline == nil { mailbox.post(.started) }
@@ -32,13 +34,16 @@ final class DestinationRunner: Sendable {
             for action in machine.handle(event) {
                 switch action {
                 case .enter(let phase):
+                    if doers.isShort { hurry.follow(phase) }
                     logLine("\(name): \(phase.label)")
                     Fault.reached(.destination, phase)
                 case .note(let text): logLine("\(name): \(text)")
                 case .startTimer(let timer, let after): timers.start(timer, after)
                 case .stopTimer(let timer): timers.stop(timer)
                 case .finish(let ending): return ending
-                default: doers.perform(action)
+                default:
+                    if case .discard = action { hurry.end() }
+                    doers.perform(action)
                 }
             }
         }

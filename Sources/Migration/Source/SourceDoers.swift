@@ -37,6 +37,9 @@ final class SourceDoers: Sendable {
         if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
     }
 
+    /// Whether the freeze is one of milliseconds, in which this process may go before all others.
+    var isShort: Bool { parts?.facts.lazy ?? false }
+
     func perform(_ action: SourceAction) {
         if Fault.isActive(.hang), !action.undoes { return }
         switch action {

@@ -62,6 +62,7 @@ final class SourceDump: Sendable {
     /// Frozen: writes what the library leaves out, lets CRIU dump, returns when it is at `post-dump`.
     func release() throws {
         guard let criu = session.withLock({ $0 }) else { throw TransferProblem("the dump was not started") }
+        if hidesMemory { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
         let known = smaps.withLock { $0 }
         if hidesMemory { for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) } }
         try criu.answer(success: true)

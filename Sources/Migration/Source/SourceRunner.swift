@@ -21,6 +21,8 @@ final class SourceRunner: Sendable {
 
     /// Runs the machine to its end.
     func run(_ machine: consuming SourceMachine) -> Ending {
+        let hurry = Hurry()
+        defer { hurry.end() }
         var timers = Timers<SourceTimer>()
         mailbox.post(.started)
         while true {
@@ -29,6 +31,7 @@ final class SourceRunner: Sendable {
             for action in machine.handle(event) {
                 switch action {
                 case .enter(let phase):
+                    if doers.isShort { hurry.follow(phase) }
                     record.enter(phase)
                     reporter.report(.phase(phase, at: record.elapsed))
                     Fault.reached(.source, phase)
@@ -38,7 +41,9 @@ final class SourceRunner: Sendable {
                 case .finish(let ending):
                     record.finish()
                     return ending
-                default: doers.perform(action)
+                default:
+                    if case .rollBack = action { hurry.end() }
+                    doers.perform(action)
                 }
             }
             if case .received(.running(let running)) = event { record.ran(running) }
