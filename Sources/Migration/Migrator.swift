@@ -34,7 +34,7 @@ public enum Migrator {
             let problem = (error as? Problem) ?? Problem.of(error, what: "migrate \(request.container)")
             record.finish()
             let ending = Ending(.refused, problem: problem)
-            return (ending, result(ending, request, record, memory: 0, sent: 0))
+            return (ending, result(ending, request, record, memory: 0, sent: 0, steps: []))
         }
     }
 
@@ -71,16 +71,19 @@ public enum Migrator {
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
         request.options.method = parts.memory.carriedOut(request.options.method)
-        let result = result(ending, request, record, memory: source.description.memory.rawValue, sent: parts.memory.bytesSent)
+        let result = result(
+            ending, request, record, memory: source.description.memory.rawValue, sent: parts.memory.bytesSent,
+            steps: doers.steps.steps)
         return (ending, result)
     }
 
     private static func result(
-        _ ending: Ending, _ request: MigrationRequest, _ record: MigrationRecord, memory: Int, sent: Int
+        _ ending: Ending, _ request: MigrationRequest, _ record: MigrationRecord, memory: Int, sent: Int,
+        steps: [FrozenStep]
     ) -> MigrationResult {
         record.result(
             ending, container: request.container, engine: "runc", method: request.options.method, source: HostSurvey.hostName(),
-            destination: request.destination.host, memory: memory, bytesSent: sent)
+            destination: request.destination.host, memory: memory, bytesSent: sent, steps: steps)
     }
 }
 

@@ -12,6 +12,8 @@ public struct MigrationResult: Hashable, Sendable, Codable {
     public var downtimeMS: Double
     public var totalMS: Double
     public var phases: [PhaseSpan]
+    /// What was done in the freeze, at both ends, in order of their starts.
+    public var steps: [StepSpan]
     public var rounds: [RoundReport]
     public var memoryBytes: Int
     public var bytesSent: Int
@@ -20,8 +22,8 @@ public struct MigrationResult: Hashable, Sendable, Codable {
 
     public init(
         outcome: Outcome, container: String, engine: String, method: String, source: String, destination: String,
-        downtimeMS: Double, totalMS: Double, phases: [PhaseSpan], rounds: [RoundReport], memoryBytes: Int,
-        bytesSent: Int, error: Problem?
+        downtimeMS: Double, totalMS: Double, phases: [PhaseSpan], steps: [StepSpan] = [], rounds: [RoundReport],
+        memoryBytes: Int, bytesSent: Int, error: Problem?
     ) {
         self.outcome = outcome
         self.container = container
@@ -32,6 +34,7 @@ public struct MigrationResult: Hashable, Sendable, Codable {
         self.downtimeMS = downtimeMS
         self.totalMS = totalMS
         self.phases = phases
+        self.steps = steps
         self.rounds = rounds
         self.memoryBytes = memoryBytes
         self.bytesSent = bytesSent
@@ -42,7 +45,7 @@ public struct MigrationResult: Hashable, Sendable, Codable {
         case event, outcome, container, engine, method, source, destination
         case downtimeMS = "downtime_ms"
         case totalMS = "total_ms"
-        case phases, rounds
+        case phases, steps, rounds
         case memoryBytes = "memory_bytes"
         case bytesSent = "bytes_sent"
         case error

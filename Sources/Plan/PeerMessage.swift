@@ -178,9 +178,12 @@ public struct Running: Hashable, Sendable, Codable {
     public var thawedAt: Int64
     /// The container's first process, in the destination's PID namespace.
     public var pid: Int32
-    public init(thawedAt: Int64, pid: Int32) {
+    /// What the destination did in the freeze.
+    public var steps: [FrozenStep]
+    public init(thawedAt: Int64, pid: Int32, steps: [FrozenStep] = []) {
         self.thawedAt = thawedAt
         self.pid = pid
+        self.steps = steps
     }
 }
 

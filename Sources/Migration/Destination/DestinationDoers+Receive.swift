@@ -124,13 +124,21 @@ extension DestinationDoers {
     /// Turns the restore's events into the machine's.
     private func watch(_ runner: RestoreRunner) throws {
         _ = try Host.Thread(named: "restore-events") { [self] in
+            var stageBegan = MonotonicInstant.now.nanoseconds
             while let event = runner.events.next() {
                 switch event {
                 case .held(let cgroup):
                     if let cgroup { noteCgroup(cgroup) }
                     mailbox.post(.restoreHeld)
-                case .stage(let name): logLine("session \(migration): criu at \(name)")
-                case .ready: mailbox.post(.restored)
+                case .stage(let name):
+                    logLine("session \(migration): criu at \(name)")
+                    // The first stage begins where the restore was released.
+                    let released = restoreReleasedAt.load(ordering: .relaxed)
+                    steps.note("criu: to \(name)", since: max(stageBegan, released))
+                    stageBegan = MonotonicInstant.now.nanoseconds
+                case .ready:
+                    steps.note("criu: to the frozen tasks", since: stageBegan)
+                    mailbox.post(.restored)
                 case .finished: return
                 case .failed(let error):
                     if attempt.withLock({ $0.discarding }) { return }

@@ -16,19 +16,24 @@ extension DestinationDoers {
         guard let store, let images, let runner, let marks = marks.withLock({ $0 }) else {
             throw TransferProblem("images came before anything was prepared for them")
         }
-        try images.finish(files: shipped.images, bytes: shipped.imageBytes.rawValue, within: Self.arrival)
-        guard marks.wait(for: LandingMarks.final, within: Self.arrival) else {
+        try steps.time("wait for images") {
+            try images.finish(files: shipped.images, bytes: shipped.imageBytes.rawValue, within: Self.arrival)
+        }
+        guard steps.time("wait for pages", { marks.wait(for: LandingMarks.final, within: Self.arrival) }) else {
             throw TransferProblem("the last pages did not come within \(Self.arrival)")
         }
         spaces.set(shipped.spaces)
         let (_, facts, folders) = try known()
-        let directory = ImageDirectory(path: folders.images)
-        try directory.validate()
-        try directory.prepareForRestore(lazy: facts.lazy)
-        if facts.lazy { try requireSpaces(directory, shipped) }
-        if !shipped.pagesStayBehind {
-            for space in shipped.spaces { try requireComplete(store, space.space) }
+        try steps.time("check and edit images") {
+            let directory = ImageDirectory(path: folders.images)
+            try directory.validate()
+            try directory.prepareForRestore(lazy: facts.lazy)
+            if facts.lazy { try requireSpaces(directory, shipped) }
         }
+        if !shipped.pagesStayBehind {
+            try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
+        }
+        restoreReleasedAt.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
         try runner.release()
     }
 
@@ -53,11 +58,11 @@ extension DestinationDoers {
 
     func thaw() throws {
         let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
-        if let runner { try runner.go() } else { try site?.thaw() }
+        try steps.time("thaw") { if let runner { try runner.go() } else { try site?.thaw() } }
         let thawedAt = MonotonicInstant.now.nanoseconds
         if let network { try network.open() } else { try reopenNetwork() }
         let pid = (try? site?.cgroup.processes().first) ?? 0
-        mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid)))
+        mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid, steps: steps.steps)))
     }
 
     /// A session that took over knows only which interfaces were made.

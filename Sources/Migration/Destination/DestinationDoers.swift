@@ -17,6 +17,8 @@ final class DestinationDoers: Sendable {
     let link: DestinationLink
     let attempt: Mutex<Attempt>
     let credentials: Credentials?
+    let steps = StepLog()
+    let restoreReleasedAt = Atomic<Int64>(0)
     private let journal = Mutex<JournalFile?>(nil)
     /// Bytes that came on streams of which the source sent the last mark.
     let marks: Mutex<LandingMarks?> = Mutex(nil)
@@ -132,7 +134,7 @@ final class DestinationDoers: Sendable {
                 if file == nil { file = try JournalFile(migration, .destination) }
                 return file
             }
-            try file?.append(record)
+            try steps.time("journal `\(record.kind.rawValue)`") { try file?.append(record) }
             mailbox.post(.journalWritten(record.kind))
         } catch {
             mailbox.post(

@@ -15,6 +15,7 @@ final class SourceDoers: Sendable {
     let link: SourceLink
     let site: Site
     let parts: Parts?
+    let steps: StepLog
     private let journal = Mutex<JournalFile?>(nil)
 
     /// What a fresh attempt works with.
@@ -32,6 +33,7 @@ final class SourceDoers: Sendable {
     init(
         migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?
     ) {
+        steps = parts?.memory.steps ?? StepLog()
         (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
         Fault.register(.cutLink) { link.breakOff() }
         if let parts { Fault.register(.killCriu) { parts.dump.kill() } }
@@ -48,7 +50,8 @@ final class SourceDoers: Sendable {
         case .journal(let record): write(record)
         case .syncFiles:
             step("files", .syncFiles) {
-                _ = try $0.files.sync()
+                let files = $0.files
+                _ = try self.steps.time("files") { try files.sync() }
                 self.mailbox.post(.filesSynced)
             }
         case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
@@ -69,7 +72,7 @@ final class SourceDoers: Sendable {
             }
         case .releaseCriu:
             step("criu", .dump) {
-                try $0.dump.release()
+                try $0.dump.release(self.steps)
                 self.mailbox.post(.dumped)
             }
         case .sendFinalPages(let pass):
@@ -130,7 +133,7 @@ final class SourceDoers: Sendable {
                 if file == nil { file = try JournalFile(migration, .source) }
                 return file
             }
-            try file?.append(record)
+            try steps.time("journal `\(record.kind.rawValue)`") { try file?.append(record) }
             mailbox.post(.journalWritten(record.kind))
         } catch {
             mailbox.post(
@@ -140,8 +143,10 @@ final class SourceDoers: Sendable {
     }
 
     private func ship(_ parts: Parts) throws -> Shipped {
-        let sent = try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
-        let spaces = try parts.memory.shippedSpaces()
+        let sent = try steps.time("send images") {
+            try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
+        }
+        let spaces = try steps.time("wait for the last pages") { try parts.memory.shippedSpaces() }
         return Shipped(
             images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: spaces,
             streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)

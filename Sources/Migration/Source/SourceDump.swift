@@ -60,13 +60,17 @@ final class SourceDump: Sendable {
     }
 
     /// Frozen: writes what the library leaves out, lets CRIU dump, returns when it is at `post-dump`.
-    func release() throws {
+    func release(_ steps: StepLog) throws {
         guard let criu = session.withLock({ $0 }) else { throw TransferProblem("the dump was not started") }
         if hidesMemory { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
         let known = smaps.withLock { $0 }
-        if hidesMemory { for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) } }
-        try criu.answer(success: true)
-        try criu.advance(to: "post-dump", within: Self.dumpLimit)
+        try steps.time("list hidden memory") {
+            if hidesMemory { for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) } }
+        }
+        try steps.time("criu: dump") {
+            try criu.answer(success: true)
+            try criu.advance(to: "post-dump", within: Self.dumpLimit)
+        }
     }
 
     /// A process of which something can't be told is dumped whole: slow, and right.

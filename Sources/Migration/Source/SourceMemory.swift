@@ -22,6 +22,7 @@ final class SourceMemory: @unchecked Sendable {
     /// In-namespace pid of a process of this host.
     private let innerPID: @Sendable (Int32) -> Int32?
     private let limit: BandwidthLimit?
+    let steps = StepLog()
     private var streams: [DataSender] = []
     private var images: DataSender?
     private var sender: PageSender?
@@ -104,12 +105,16 @@ final class SourceMemory: @unchecked Sendable {
             final.withLock { $0 = Final(spaces: [], staysBehind: false) }
             return try markFinal()
         }
-        let found = try tracker.finalRound()
+        let found = try steps.time("find the last pages") { try tracker.finalRound() }
         sender.forget(found.gone)
-        switch pass {
-        case .everything: try sender.send(work(found), priority: .realtime(4))
-        case .listOnly: try announceStale(found)
+        try steps.time("send \(found.pageCount.rawValue) last pages") {
+            switch pass {
+            case .everything: try sender.send(work(found), priority: .realtime(4))
+            case .listOnly: try announceStale(found)
+            }
         }
+        let listing = MonotonicInstant.now.nanoseconds
+        defer { steps.note("list live pages", since: listing) }
         let live = try tracker.livePages()
         let mine = streams[0]
         var spaces: [Shipped.Space] = []

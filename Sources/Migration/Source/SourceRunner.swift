@@ -57,6 +57,7 @@ final class MigrationRecord: Sendable {
     private struct State {
         var timeline = PhaseTimeline()
         var rounds: [RoundReport] = []
+        var destinationSteps: [FrozenStep] = []
         var offset = ClockOffset()
     }
     private let began: MonotonicInstant
@@ -80,19 +81,31 @@ final class MigrationRecord: Sendable {
         state.withLock { state in
             let here = state.offset.atSource(running.thawedAt)
             state.timeline.ran(at: .nanoseconds(here - began.nanoseconds))
+            state.destinationSteps = running.steps
         }
+    }
+
+    /// Both ends' steps of the freeze by our clock; what was done before it (journals, files) is left out.
+    private func steps(_ here: [FrozenStep], _ state: State) -> [StepSpan] {
+        let mine = here.map { StepSpan($0, side: .source, migrationBegan: began.nanoseconds) }
+        let theirs = state.destinationSteps.map {
+            StepSpan($0, side: .destination, migrationBegan: began.nanoseconds + state.offset.offset)
+        }
+        guard let freeze = state.timeline.spans.first(where: \.frozen)?.startMS else { return [] }
+        return (mine + theirs).filter { $0.startMS + $0.durationMS >= freeze }.sorted { $0.startMS < $1.startMS }
     }
 
     func result(
         _ ending: Ending, container: String, engine: String, method: Method, source: String, destination: String,
-        memory: Int, bytesSent: Int
+        memory: Int, bytesSent: Int, steps: [FrozenStep]
     ) -> MigrationResult {
         state.withLock { state in
             MigrationResult(
                 outcome: ending.outcome, container: container, engine: engine, method: method.rawValue, source: source,
                 destination: destination, downtimeMS: state.timeline.downtime?.milliseconds ?? 0,
                 totalMS: (state.timeline.total ?? elapsed).milliseconds, phases: state.timeline.spans,
-                rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent, error: ending.problem)
+                steps: self.steps(steps, state), rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent,
+                error: ending.problem)
         }
     }
 }
