@@ -70,6 +70,7 @@ struct Measurement {
 
     private func note(_ moved: Moved, _ seen: Observation, _ record: inout Record) {
         record.steps = moved.steps
+        record.details = moved.details
         record.totalMS = moved.totalMS
         record.reportedDowntimeMS = moved.reportedDowntimeMS
         record.rounds = moved.rounds

@@ -107,7 +107,7 @@ final class SourceMemory: @unchecked Sendable {
         }
         let found = try steps.time("find the last pages") { try tracker.finalRound() }
         sender.forget(found.gone)
-        try steps.time("send \(found.pageCount.rawValue) last pages") {
+        try steps.time("send the last pages") {
             switch pass {
             case .everything: try sender.send(work(found), priority: .realtime(4))
             case .listOnly: try announceStale(found)

@@ -22,6 +22,7 @@ struct Record: Codable, Sendable {
     var rounds: Int?
     var method: String?
     var steps: [Step] = []
+    var details: [Detail] = []
     /// All times of at least 10 ms without a reply, ms after the migration's begin.
     var gaps: [Gap] = []
     /// Writes a second in windows of 50 ms, the first two seconds before the migration's begin.

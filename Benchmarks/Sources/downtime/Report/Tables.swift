@@ -3,7 +3,7 @@ struct Tables {
     var results: Results
 
     var text: String {
-        ([facts, main, frozen] + (problems.map { [$0] } ?? [])).joined(separator: "\n\n")
+        ([facts, main, frozen] + (details.map { [$0] } ?? []) + (problems.map { [$0] } ?? [])).joined(separator: "\n\n")
     }
 
     private var facts: String {
@@ -79,6 +79,27 @@ struct Tables {
             ])
         }
         return "Where the frozen time goes (as the tools' own steps take it; the client's gap for comparison):\n\n" + table(rows)
+    }
+
+    /// Inside Martlet's freeze. Names in the order in which they began, in the middle of all trials.
+    private var details: String? {
+        let shown = cases.filter { !records($0).flatMap(\.details).isEmpty }
+        guard !shown.isEmpty else { return nil }
+        let all = shown.flatMap(records).filter { $0.problem == nil }.flatMap(\.details)
+        let starts = Dictionary(grouping: all, by: \.name).mapValues { $0.map(\.startMS).median ?? 0 }
+        let names = starts.filter { $0.value < 1000 }.sorted { ($0.value, $0.key) < ($1.value, $1.key) }.map(\.key)
+        var rows = [["inside Martlet's freeze"] + shown.map { "\($0.size) GB \($0.underWriter ? "writer" : "idle")" }]
+        for name in names {
+            rows.append(
+                [name]
+                    + shown.map { one in
+                        let found = records(one).filter { $0.problem == nil }.flatMap(\.details).filter { $0.name == name }
+                        guard let start = found.map(\.startMS).median, let took = found.map(\.milliseconds).median else { return "" }
+                        return "\(ms(took)) at \(ms(start))"
+                    })
+        }
+        return "Steps inside the freeze, beside and inside each other: median ms, and when they began after the freeze:\n\n"
+            + table(rows)
     }
 
     private var problems: String? {

@@ -20,22 +20,34 @@ enum MartletWay: Way {
         }
         let report = try JSONDecoder().decode(Report.self, from: Data(line.utf8))
         let steps = report.phases.map { Step(name: $0.name, milliseconds: $0.duration_ms, frozen: $0.frozen) }
+        let freeze = report.phases.first { $0.frozen }?.start_ms ?? 0
+        let details = report.steps.map {
+            Detail(name: "\($0.side): \($0.name)", startMS: $0.start_ms - freeze, milliseconds: $0.duration_ms)
+        }
         return Moved(
             start: start, end: end, steps: steps, reportedDowntimeMS: report.downtime_ms, rounds: report.rounds.count,
-            method: report.method)
+            method: report.method, details: details)
     }
 
     /// The part of the result that is wanted here; names as on the wire.
     private struct Report: Decodable {
         struct Span: Decodable {
             var name: String
+            var start_ms: Double
             var duration_ms: Double
             var frozen: Bool
+        }
+        struct Step: Decodable {
+            var name: String
+            var side: String
+            var start_ms: Double
+            var duration_ms: Double
         }
         struct Round: Decodable { var pages: Int }
         var method: String
         var downtime_ms: Double
         var phases: [Span]
+        var steps: [Step]
         var rounds: [Round]
     }
 }

@@ -32,6 +32,15 @@ struct Step: Codable, Sendable {
     var frozen: Bool
 }
 
+/// A piece of work inside the freeze; such pieces lie beside and inside each other.
+struct Detail: Codable, Sendable {
+    /// `source: criu: dump`.
+    var name: String
+    /// Since the freeze.
+    var startMS: Double
+    var milliseconds: Double
+}
+
 /// What a way did.
 struct Moved: Codable, Sendable {
     /// ns of `now()`.
@@ -42,6 +51,7 @@ struct Moved: Codable, Sendable {
     var reportedDowntimeMS: Double?
     var rounds: Int?
     var method: String?
+    var details: [Detail] = []
 
     var totalMS: Double { milliseconds(end - start) }
 }
