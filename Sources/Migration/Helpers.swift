@@ -19,11 +19,16 @@ public enum Helper {
         try serve(migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: nil)
     }
 
+    /// As many as `--streams` allows.
+    private static let mostStreams = 64
+
     /// Holds what must not be lost while the session lives; becomes the session when that dies.
     public static func keeper(_ migration: MigrationID, link: Int32, door: Int32) throws {
         let mailbox = Mailbox<FaultServerEvent>()
+        let wanted = Mailbox<(SpaceID, PageRun)>()
         let outcome = try Keeper.run(
-            connection: UnixSocket(OwnedDescriptor(taking: link)), events: { mailbox.post($0) })
+            connection: UnixSocket(OwnedDescriptor(taking: link)), onMissing: { wanted.post(($0, $1)) },
+            events: { mailbox.post($0) })
         let records = JournalFile.read(migration, .destination)
         switch outcome {
         case .released: return
@@ -35,17 +40,20 @@ public enum Helper {
                 "keeper of \(migration): the session died; taking over after \(records.last.map { $0.kind.rawValue } ?? "nothing")"
             )
             try serve(
-                migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: server, heard: mailbox)
+                migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: server, heard: mailbox,
+                wanted: wanted)
         }
     }
 
     private static func serve(
         _ migration: MigrationID, door: consuming UnixSocket, records: [JournalRecord], server: FaultServer?,
-        heard: Mailbox<FaultServerEvent>? = nil
+        heard: Mailbox<FaultServerEvent>? = nil, wanted: Mailbox<(SpaceID, PageRun)>? = nil
     ) throws {
         let mailbox = Mailbox<DestinationEvent>()
         var attempt = Attempt()
-        attempt.server = server
+        (attempt.server, attempt.store) = (server, server?.store)
+        // How many the source has is not known any more; it uses two for the pages that stayed behind.
+        if server != nil { attempt.streams = Self.mostStreams }
         if let opened = records.first(where: { $0.kind == .opened }), let recovery = opened.recovery {
             attempt.recover(opened, recovery)
         }
@@ -54,6 +62,9 @@ public enum Helper {
         let doers = DestinationDoers(
             migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy)
         if let heard { _ = try Host.Thread(named: "heard") { while let event = heard.next() { doers.heard(event) } } }
+        if let wanted {
+            _ = try Host.Thread(named: "wanted") { while let (space, run) = wanted.next() { doers.askForPages(space, run) } }
+        }
         try SessionDoor(
             door, onConnection: { doers.adopt($0, $1) }, onOrder: { _ in mailbox.post(.runHere) }
         ).serve()

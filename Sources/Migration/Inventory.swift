@@ -22,6 +22,8 @@ public enum Inventory {
         public var standing: String
         public var advice: String
         public var isOver: Bool
+        /// What lives here of the container: running, frozen or gone.
+        public var lives: String
         /// A process works on it now.
         public var isAlive: Bool
     }
@@ -38,15 +40,25 @@ public enum Inventory {
         }
     }
 
+    /// The source's process holds the container's lock; the destination's session answers at its door.
+    private static func isWorkedOn(_ migration: MigrationID, _ role: Role, _ container: String) -> Bool {
+        switch role {
+        case .source:
+            guard let lock = try? ContainerLock(container) else { return true }
+            lock.release()
+            return false
+        case .destination: return (try? UnixSocket.connect(to: Places.door(migration), .stream)) != nil
+        }
+    }
+
     private static func describe(_ migration: MigrationID, _ role: Role) -> Migration? {
         let records = JournalFile.read(migration, role)
         guard let first = records.first, let last = records.last else { return nil }
-        let recovery = records.compactMap(\.recovery).first
-        let live =
-            recovery.map { Site(cgroup: $0.cgroup, container: first.container, runtimeRoot: "/run/runc").liveness } ?? .gone
+        let live = Recovery.liveness(first)
         return Migration(
             id: migration.rawValue, role: role, container: first.container, peer: first.peer, standing: last.kind.rawValue,
             advice: Settlement.of(role, records: records, container: live).advice,
-            isOver: !Recovery.isOpen(migration, role), isAlive: FileIO.exists(Places.volatile(migration)))
+            isOver: !Recovery.isOpen(migration, role), lives: live.rawValue, isAlive: isWorkedOn(migration, role, first.container)
+        )
     }
 }

@@ -63,10 +63,15 @@ public enum Migrator {
             try Places.make(Places.durable(migration))
             try FileIO.writeAtomically(JSON.encode(facts), to: SourceDoers.note(migration))
         }
-        let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
+        let meter = ProgressMeter(record: record) { parts.memory.counters() }
+        try meter.start(reporter)
+        let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record, meter: meter)
+            .run(SourceMachine(order))
+        meter.stop()
         parts.exit.stop()
         link.close()
-        Places.remove(Places.volatile(migration))
+        // In doubt it stays: `recover` reads from it what is frozen here.
+        if !ending.needsRecover { Places.remove(Places.volatile(migration)) }
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
@@ -134,6 +139,17 @@ final class ContainerLock: Sendable {
         guard flock(file.raw, LOCK_EX | LOCK_NB) == 0 else {
             throw Problem(
                 what: "migrate \(container)", why: "another migration of it is under way", hint: "martlet status shows it")
+        }
+    }
+
+    /// For whoever settles what was interrupted.
+    /// - Returns: nil if somebody else holds it all the time.
+    static func wait(_ container: String, within limit: Duration) -> ContainerLock? {
+        let deadline = MonotonicInstant.now + limit
+        while true {
+            if let lock = try? ContainerLock(container) { return lock }
+            guard deadline.remaining > .zero else { return nil }
+            sleepThread(.milliseconds(50))
         }
     }
 

@@ -1,35 +1,8 @@
-public import Model
+import Model
 
-/// Decides after each round whether another one pays, or how to go on.
-///
-/// The prediction: `downtime = max(dump and ship, final scan + dirty bytes / rate) + restore`. The last pages are sent
-/// beside the dump and the shipping of images, so pages that fit in there cost nothing, and fewer pages gain nothing.
+/// Decides after each round whether another one pays, or how to go on. Ends in any case: after `--max-rounds` rounds at the
+/// latest, and before that when the prediction stops falling.
 public struct Convergence: Hashable, Sendable {
-    /// What no round can shorten, ms.
-    public struct FixedCosts: Hashable, Sendable {
-        public var dumpAndShip: Double
-        public var finalScan: Double
-        public var restore: Double
-
-        public init(dumpAndShip: Double, finalScan: Double, restore: Double) {
-            self.dumpAndShip = dumpAndShip
-            self.finalScan = finalScan
-            self.restore = restore
-        }
-
-        /// Medians of together.md's table (10 MB container: dump 14, ship 2.5, restore 20 ms), 0.08 and 0.04 ms for each
-        /// socket on the two sides, and 3 ms/GB for the scan of memory.md. If they are too low, rounds go on that gain
-        /// nothing; too high, and a freeze comes a round early.
-        public static func estimate(sockets: Int, memory: ByteCount) -> FixedCosts {
-            FixedCosts(
-                dumpAndShip: 16.5 + 0.08 * Double(sockets), finalScan: 1 + 3 * Double(memory.rawValue) / 1e9,
-                restore: 20 + 0.04 * Double(sockets))
-        }
-
-        /// The shortest downtime that any number of rounds can reach, ms.
-        public var floor: Double { max(dumpAndShip, finalScan) + restore }
-    }
-
     public enum Decision: Hashable, Sendable {
         case anotherRound
         /// Freeze and send the rest: the prediction is good enough, or no round makes it better and no limit is broken.
@@ -50,27 +23,21 @@ public struct Convergence: Hashable, Sendable {
     }
 
     /// A round must shorten the prediction to at most this share of the best one before, else it counts as not falling.
-    /// Share; noise of round times on a busy 2-core host is about 10 % (memory.md's medians). Nearer to 1: many rounds for
-    /// nothing; smaller: slow but steady convergence is given up.
+    /// Share; noise of round times on a busy 2-core host is about 10 %. Nearer to 1: many rounds for nothing; smaller: slow
+    /// but steady convergence is given up.
     static let fallingShare = 0.9
     /// Rounds in a row that may fail to fall before the loop ends. One burst of the workload must not end it.
     static let patience = 2
-    /// Rounds below this many bytes tell nothing of the link: they are latency. 1 MiB is about 1 ms at 10 Gbit/s.
-    static let smallestTellingRound = 1 << 20
-    /// Bytes per second assumed before any round told better: 1 Gbit/s less overhead, the slowest link common between
-    /// servers. Used only when every round was tiny, when it hardly matters.
-    static let assumedRate = 117_000_000.0
 
     let method: Method
     let limit: Double?
     let strict: Bool
     let threshold: Int?
     let maxRounds: Int
-    let hybridAllowed: Bool
-    let fixed: FixedCosts
-    /// Bytes per second, best of what was told and seen, capped by `--bandwidth`.
-    private var rate: Double?
-    private let cap: Double?
+    let allowPostCopy: Bool
+    let canFetchLater: Bool
+    /// What the rounds told so far.
+    public private(set) var forecast: Forecast
     private var rounds = 0
     private var best: Double?
     private var notFalling = 0
@@ -78,29 +45,29 @@ public struct Convergence: Hashable, Sendable {
     /// - Parameters:
     ///   - canFetchLater: both hosts can fetch missing pages after the release.
     ///   - linkRate: a measured rate in bytes a second, if there is one.
-    public init(options: MigrationOptions, canFetchLater: Bool, fixed: FixedCosts, linkRate: Double? = nil) {
+    public init(
+        options: MigrationOptions, canFetchLater: Bool, fixed: Forecast.FixedCosts, linkRate: Double? = nil
+    ) {
         method = options.method
         limit = options.downtimeLimit.map(Double.init)
         strict = options.limitIsStrict
         threshold = options.memoryThreshold?.rawValue
         maxRounds = options.maxRounds
-        hybridAllowed = canFetchLater && options.allowPostCopy && (options.method == .auto || options.method == .hybrid)
-        self.fixed = fixed
-        rate = linkRate
-        cap = options.bandwidth.map { Double($0.rawValue) }
+        allowPostCopy = options.allowPostCopy
+        self.canFetchLater = canFetchLater
+        forecast = Forecast(fixed: fixed, linkRate: linkRate, bandwidth: options.bandwidth)
     }
 
+    private var hybridAllowed: Bool { canFetchLater && allowPostCopy && (method == .auto || method == .hybrid) }
+    private var fixed: Forecast.FixedCosts { forecast.fixed }
+
     /// Predicted downtime of a freeze now, ms.
-    public func predictedDowntime(dirtyPages: Int) -> Double {
-        let bytes = Double(dirtyPages * pageSize)
-        let rate = min(rate ?? Self.assumedRate, cap ?? .infinity)
-        return max(fixed.dumpAndShip, fixed.finalScan + bytes / rate * 1000) + fixed.restore
-    }
+    public func predictedDowntime(dirtyPages: Int) -> Double { forecast.downtime(dirtyPages: dirtyPages) }
 
     /// One round is over: what next?
     public mutating func roundFinished(_ report: RoundReport) -> Decision {
         rounds += 1
-        learn(report)
+        forecast.learn(report)
         let predicted = predictedDowntime(dirtyPages: report.dirtyPages)
         let dirty = report.dirtyPages * pageSize
         if let threshold, dirty <= threshold {
@@ -116,7 +83,7 @@ public struct Convergence: Hashable, Sendable {
             return atTheFloor(predicted)
         }
         guard rounds < maxRounds else {
-            return fallBack(predicted, because: "after \(rounds) rounds, the most allowed,")
+            return fallBack(predicted, because: "after \(rounds) round\(rounds == 1 ? "" : "s"), the most allowed,")
         }
         if let best, predicted > best * Self.fallingShare {
             notFalling += 1
@@ -130,12 +97,20 @@ public struct Convergence: Hashable, Sendable {
         return .anotherRound
     }
 
-    private mutating func learn(_ report: RoundReport) {
-        guard report.bytesSent >= Self.smallestTellingRound, report.durationMS > 0 else { return }
-        // The duration holds the scan as well and skipped pages cost reading, so this is what a page costs in truth,
-        // not the wire alone. The best round counts: others were disturbed.
-        let seen = Double(report.bytesSent) / report.durationMS * 1000
-        rate = max(rate ?? 0, seen)
+    /// What the decision means for a freeze of `dirtyPages`.
+    func choice(_ decision: Decision, dirtyPages: Int) -> FreezeDecision? {
+        let predicted = predictedDowntime(dirtyPages: dirtyPages)
+        return switch decision {
+        case .anotherRound: nil
+        case .freezeNow(let reason):
+            FreezeDecision(.preCopy, reason: reason, predictedDowntimeMS: predicted, dirtyPages: dirtyPages)
+        case .stopCopy(let reason):
+            FreezeDecision(.stopCopy, reason: reason, predictedDowntimeMS: predicted, dirtyPages: dirtyPages)
+        case .switchToHybrid(let reason):
+            FreezeDecision(.postCopy, reason: reason, predictedDowntimeMS: fixed.floor, dirtyPages: dirtyPages)
+        case .giveUp(let reason):
+            FreezeDecision(.giveUp, reason: reason, predictedDowntimeMS: predicted, dirtyPages: dirtyPages)
+        }
     }
 
     /// Dirty pages cost nothing any more, and yet a limit is not met.
@@ -156,7 +131,12 @@ public struct Convergence: Hashable, Sendable {
         if hybridAllowed, fixed.floor <= limit || !strict {
             return .switchToHybrid(reason: missed + "; the rest follows after the release")
         }
-        return strict ? .giveUp(reason: missed) : .stopCopy(reason: missed + "; the rest is sent frozen")
+        return strict ? .giveUp(reason: missed) : .stopCopy(reason: missed + "; " + whyFrozen + "the rest is sent frozen")
+    }
+
+    private var whyFrozen: String {
+        if !allowPostCopy { return "post-copy is forbidden (--no-post-copy): " }
+        return canFetchLater ? "" : "these hosts can't fetch pages later: "
     }
 
     private func ms(_ value: Double) -> String { "\(Int(value.rounded(.up))) ms" }

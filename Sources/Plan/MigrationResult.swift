@@ -17,13 +17,15 @@ public struct MigrationResult: Hashable, Sendable, Codable {
     public var rounds: [RoundReport]
     public var memoryBytes: Int
     public var bytesSent: Int
+    /// How the rounds ended; absent if they never did.
+    public var decision: FreezeDecision?
     /// Absent on success.
     public var error: Problem?
 
     public init(
         outcome: Outcome, container: String, engine: String, method: String, source: String, destination: String,
         downtimeMS: Double, totalMS: Double, phases: [PhaseSpan], steps: [StepSpan] = [], rounds: [RoundReport],
-        memoryBytes: Int, bytesSent: Int, error: Problem?
+        memoryBytes: Int, bytesSent: Int, decision: FreezeDecision? = nil, error: Problem?
     ) {
         self.outcome = outcome
         self.container = container
@@ -38,6 +40,7 @@ public struct MigrationResult: Hashable, Sendable, Codable {
         self.rounds = rounds
         self.memoryBytes = memoryBytes
         self.bytesSent = bytesSent
+        self.decision = decision
         self.error = error
     }
 
@@ -48,26 +51,29 @@ public struct MigrationResult: Hashable, Sendable, Codable {
         case phases, steps, rounds
         case memoryBytes = "memory_bytes"
         case bytesSent = "bytes_sent"
-        case error
+        case decision, error
     }
 }
 
 /// One phase in the result.
 public struct PhaseSpan: Hashable, Sendable, Codable {
     public var name: String
+    /// Only of `copy`.
+    public var round: Int?
     public var startMS: Double
     public var durationMS: Double
     public var frozen: Bool
 
-    public init(name: String, startMS: Double, durationMS: Double, frozen: Bool) {
+    public init(name: String, round: Int? = nil, startMS: Double, durationMS: Double, frozen: Bool) {
         self.name = name
+        self.round = round
         self.startMS = startMS
         self.durationMS = durationMS
         self.frozen = frozen
     }
 
     private enum CodingKeys: String, CodingKey {
-        case name
+        case name, round
         case startMS = "start_ms"
         case durationMS = "duration_ms"
         case frozen
@@ -83,12 +89,19 @@ public struct RoundReport: Hashable, Sendable, Codable {
     public var durationMS: Double
     /// Pages found dirty when the round ended: what a freeze now would have to send.
     public var dirtyPages: Int
+    /// Of `pages`, those of zeros, and those with the content that the destination already has: neither travels.
+    public var zeroPages: Int
+    public var samePages: Int
 
-    public init(pages: Int, bytesSent: Int, durationMS: Double, dirtyPages: Int) {
+    public init(
+        pages: Int, bytesSent: Int, durationMS: Double, dirtyPages: Int, zeroPages: Int = 0, samePages: Int = 0
+    ) {
         self.pages = pages
         self.bytesSent = bytesSent
         self.durationMS = durationMS
         self.dirtyPages = dirtyPages
+        self.zeroPages = zeroPages
+        self.samePages = samePages
     }
 
     private enum CodingKeys: String, CodingKey {
@@ -96,5 +109,7 @@ public struct RoundReport: Hashable, Sendable, Codable {
         case bytesSent = "bytes_sent"
         case durationMS = "duration_ms"
         case dirtyPages = "dirty_pages"
+        case zeroPages = "zero_pages"
+        case samePages = "same_pages"
     }
 }

@@ -87,6 +87,9 @@ public enum Phase: Hashable, Sendable {
         }
     }
 
+    /// Of a copy phase.
+    public var round: Int? { if case .copy(let round) = self { round } else { nil } }
+
     /// For people: the name, with the round where there is one, such as `copy 3`.
     public var label: String {
         if case .copy(let round) = self { "copy \(round)" } else { name }

@@ -39,7 +39,8 @@ public struct PhaseTimeline: Sendable {
             guard let next else { return nil }
             let mark = marks[index]
             return PhaseSpan(
-                name: mark.phase.name, startMS: mark.at.milliseconds, durationMS: (next - mark.at).milliseconds,
+                name: mark.phase.name, round: mark.phase.round, startMS: mark.at.milliseconds,
+                durationMS: (next - mark.at).milliseconds,
                 frozen: mark.phase.isFrozen)
         }
     }

@@ -72,6 +72,16 @@ public enum Settlement: Hashable, Sendable {
         }
     }
 
+    /// What a person would have to know to choose, where the peer stays silent; nil where this side can settle by itself.
+    public var doubt: Doubt? {
+        switch self {
+        case .askDestination: .destinationUnreachable
+        case .waitForVerdict: .sourceUnreachable
+        case .person(let doubt): doubt
+        default: nil
+        }
+    }
+
     /// In words for `martlet status`.
     public var advice: String {
         switch self {

@@ -75,13 +75,15 @@ public enum SourceEvent: Hashable, Sendable {
 }
 
 /// Verbs for the source's doers. Several in one answer may run at the same time, except that messages and journal
-/// records each keep their order. Every action except `enter`, `note`, `send`, timers and `finish` ends with its event
+/// records each keep their order. Every action except `enter`, `note`, `announce`, `send`, timers and `finish` ends with its event
 /// or with `failed`.
 public enum SourceAction: Hashable, Sendable {
     /// A phase begins: for the timeline, progress and logs.
     case enter(Phase)
     /// Tell the person.
     case note(String)
+    /// The rounds are over: tell the person how the rest gets over, and why. For the result too.
+    case announce(FreezeDecision)
     /// Dial the peer (dropping any earlier connection) → `connected` or `connectionFailed`.
     case connect
     /// Dropped silently if there is no connection.

@@ -91,9 +91,12 @@ extension SourceMachine {
                 // These files are as fresh as another pass could make them.
                 return arm(.everything, SourceState.Companions(filesSynced: true))
             }
-            state.stage = .copying(round: 0, SourceState.Companions())
             state.touched.insert(.tracking)
-            return [.enter(.copy(round: 0)), .startRound(0)]
+            var companions = SourceState.Companions()
+            // With a single round there is none to wait for them behind it.
+            let ask = order?.options.maxRounds == 1 ? askForCompanions(&companions) : []
+            state.stage = .copying(round: 0, companions)
+            return [.enter(.copy(round: 0)), .startRound(0)] + ask
         default: return nil
         }
     }
@@ -106,20 +109,39 @@ extension SourceMachine {
         guard case .roundFinished(let report) = event else { return nil }
         state.dirtyPages = report.dirtyPages
         let decision = state.convergence?.roundFinished(report) ?? .freezeNow(reason: "there is no measure")
-        switch decision {
-        case .anotherRound:
+        if decision == .anotherRound { return another(round + 1, companions) }
+        let choice = state.convergence?.choice(decision, dirtyPages: report.dirtyPages)
+        let announce = choice.map { [SourceAction.announce($0)] } ?? []
+        if case .giveUp(let reason) = decision {
+            let problem = Problem(
+                what: "keep the downtime limit", why: reason, hint: "allow a longer downtime, or leave out --strict-limit")
+            return announce + retreat(Ending(.rolledBack, problem: problem))
+        }
+        if !companions.all, round + 1 < order?.options.maxRounds ?? 0 {
             var companions = companions
             let ask = askForCompanions(&companions)
-            state.stage = .copying(round: round + 1, companions)
-            return [.enter(.copy(round: round + 1)), .startRound(round + 1)] + ask
-        case .freezeNow(let reason), .stopCopy(let reason): return [.note(reason)] + arm(.everything, companions)
-        case .switchToHybrid(let reason): return [.note(reason)] + arm(.listOnly, companions)
-        case .giveUp(let reason):
-            return retreat(
-                Ending(
-                    .rolledBack,
-                    problem: Problem(what: "keep the downtime limit", why: reason, hint: "allow a longer downtime, or hybrid")))
+            state.stage = .gathering(round: round, companions)
+            return ask
         }
+        if case .switchToHybrid = decision { return announce + arm(.listOnly, companions) }
+        return announce + arm(.everything, companions)
+    }
+
+    private mutating func another(_ round: Int, _ companions: SourceState.Companions) -> [SourceAction] {
+        var companions = companions
+        let ask = askForCompanions(&companions)
+        state.stage = .copying(round: round, companions)
+        return [.enter(.copy(round: round)), .startRound(round)] + ask
+    }
+
+    mutating func gathering(_ round: Int, _ companions: SourceState.Companions, _ event: SourceEvent) -> [SourceAction]? {
+        guard let companions = joined(companions, event) else { return nil }
+        let stop: [SourceAction] = event == .received(.standingBy) ? [.stopTimer(.answer)] : []
+        guard companions.all else {
+            state.stage = .gathering(round: round, companions)
+            return stop
+        }
+        return stop + another(round + 1, companions)
     }
 
     /// Notes that one of the companions stands by; nil if the event is another.

@@ -59,6 +59,9 @@ public struct SourceMachine: ~Copyable, Sendable {
 
     public var isFinished: Bool { state.stage == .finished }
 
+    /// What the rounds told so far, for progress; nil before the offer was answered.
+    public var forecast: Forecast? { state.convergence?.forecast }
+
     /// Takes one fact and returns what to do, in order.
     public mutating func handle(_ event: SourceEvent) -> [SourceAction] {
         switch event {
@@ -74,6 +77,7 @@ public struct SourceMachine: ~Copyable, Sendable {
         case .preparing(let prepared, let files):
             return preparing(prepared: prepared, files: files, event) ?? undecided(event)
         case .copying(let round, let companions): return copying(round, companions, event) ?? undecided(event)
+        case .gathering(let round, let companions): return gathering(round, companions, event) ?? undecided(event)
         case .arming(let pass, let companions, let journaled):
             return arming(pass, companions, journaled, event) ?? undecided(event)
         case .cutting(let pass): return cutting(pass, event) ?? undecided(event)

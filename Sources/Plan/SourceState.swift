@@ -60,8 +60,11 @@ struct SourceState: Hashable, Sendable {
         case opening
         /// → copying, arming, rollingBack
         case preparing(prepared: Bool, filesSynced: Bool)
-        /// → copying (next round), arming, rollingBack
+        /// → copying (next round), gathering, arming, rollingBack
         case copying(round: Int, Companions)
+        /// The rounds would be over, but the companions are not there: they come before one more round, because what the
+        /// workload dirties while they start would lengthen the freeze. → copying (next round), rollingBack
+        case gathering(round: Int, Companions)
         /// Writing `frozen`, waiting for the companions. → cutting, rollingBack
         case arming(FinalPass, Companions, journaled: Bool)
         /// → freezing, rollingBack

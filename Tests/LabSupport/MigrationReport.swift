@@ -33,7 +33,14 @@ public struct MigrationReport: Decodable, Sendable {
     public var rounds: [Round]
     public var memoryBytes: Int
     public var bytesSent: Int
+    public var decision: Decision?
     public var error: Problem?
+
+    public struct Decision: Decodable, Sendable {
+        public var how: String
+        public var reason: String
+        public var predictedDowntimeMs: Double?
+    }
 }
 
 /// Any line of `--json`, as far as tests look at it.
@@ -46,4 +53,12 @@ public struct ProgressEvent: Decodable, Sendable {
     public var severity: String?
     public var code: String?
     public var what: String?
+    /// Of a decision.
+    public var how: String?
+    public var reason: String?
+    /// Of live progress.
+    public var rate: Int?
+    public var bytesLeft: Int?
+    public var remainingMs: Double?
+    public var predictedDowntimeMs: Double?
 }

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct ConvergenceTests {
     /// 100 MB/s over 100 ms: one page of 4096 bytes takes 0.041 ms; floor 36.5 ms.
-    static let fixed = Convergence.FixedCosts(dumpAndShip: 16.5, finalScan: 1, restore: 20)
+    static let fixed = Forecast.FixedCosts(dumpAndShip: 16.5, finalScan: 1, restore: 20)
 
     static func convergence(
         _ method: Plan.Method = .auto, later: Bool = true, _ change: (inout MigrationOptions) -> Void = { _ in }
@@ -78,7 +78,52 @@ import Testing
         let reason = convergence.roundFinished(Self.round(dirty: 2441)).reason
         #expect(
             reason
-                == "after 1 rounds, the most allowed, predicted downtime is 121 ms, the limit is 50 ms; the rest is sent frozen")
+                == "after 1 round, the most allowed, predicted downtime is 121 ms, the limit is 50 ms; the rest is sent frozen")
+    }
+
+    @Test(arguments: [
+        (true, true, "; the rest is sent frozen"),
+        (true, false, "; post-copy is forbidden (--no-post-copy): the rest is sent frozen"),
+        (false, true, "; these hosts can't fetch pages later: the rest is sent frozen"),
+    ])
+    func `a stop-copy says why it is one`(_ later: Bool, _ allowed: Bool, _ end: String) {
+        var convergence = Self.convergence(later && allowed ? .preCopy : .auto, later: later) {
+            $0.downtimeLimit = 50
+            $0.maxRounds = 1
+            $0.allowPostCopy = allowed
+        }
+        let decision = convergence.roundFinished(Self.round(dirty: 9000))
+        #expect(decision.reason?.hasSuffix(end) == true, "\(decision)")
+        let choice = convergence.choice(decision, dirtyPages: 9000)
+        #expect(choice?.how == .stopCopy)
+        #expect((choice?.predictedDowntimeMS ?? 0) > 300)
+    }
+
+    @Test func `a post-copy of the rest foretells the downtime without the rest`() {
+        var convergence = Self.convergence {
+            $0.downtimeLimit = 50
+            $0.maxRounds = 1
+        }
+        let choice = convergence.choice(convergence.roundFinished(Self.round(dirty: 9000)), dirtyPages: 9000)
+        #expect(choice?.how == .postCopy)
+        #expect(choice?.predictedDowntimeMS == 36.5)
+        #expect(choice?.dirtyPages == 9000)
+    }
+
+    @Test(arguments: [1, 2, 7, 30])
+    func `no workload keeps the rounds going beyond the most allowed`(_ most: Int) {
+        // Falls by more than a tenth each time, forever above the limit.
+        var convergence = Self.convergence(.preCopy) {
+            $0.downtimeLimit = 1
+            $0.maxRounds = most
+        }
+        var dirty = 1e12, rounds = 0
+        while true {
+            rounds += 1
+            dirty *= 0.8
+            if convergence.roundFinished(Self.round(dirty: Int(dirty))) != .anotherRound { break }
+        }
+        #expect(rounds == most)
     }
 
     @Test func `the memory threshold freezes whatever the prediction says`() {
@@ -111,7 +156,7 @@ import Testing
         var free = Convergence(options: options, canFetchLater: false, fixed: Self.fixed)
         options.bandwidth = ByteCount(1_000_000)
         var capped = Convergence(options: options, canFetchLater: false, fixed: Self.fixed)
-        let fast = RoundReport(pages: 25_000, bytesSent: 100_000_000, durationMS: 100, dirtyPages: 5000)
+        let fast = RoundReport(pages: 25_000, bytesSent: 102_400_000, durationMS: 100, dirtyPages: 5000)
         #expect(free.roundFinished(fast) == capped.roundFinished(fast) || free.predictedDowntime(dirtyPages: 5000) < 50)
         #expect(capped.predictedDowntime(dirtyPages: 5000) > 20_000)
         var tiny = Convergence(options: options, canFetchLater: false, fixed: Self.fixed)

@@ -137,6 +137,35 @@ import Testing
         }
     }
 
+    /// What the workload dirties while the destination gets ready must not be sent frozen.
+    @Test func `rounds that end before the companions stand by are followed by one more`() {
+        var machine = Self.machine(after: 6)
+        let early = machine.handle(.roundFinished(Sample.report(dirty: 10)))
+        #expect(early == [.startCriu, .send(.standBy), .startTimer(.answer, Patience.answer), .syncFiles])
+        #expect(machine.handle(.criuHeld) == [])
+        #expect(machine.handle(.filesSynced) == [])
+        let all = machine.handle(.received(.standingBy))
+        #expect(all == [.stopTimer(.answer), .enter(.copy(round: 1)), .startRound(1)])
+        let last = machine.handle(.roundFinished(Sample.report(dirty: 10)))
+        #expect(last.contains(Self.journal(.frozen)))
+        guard case .announce(let decision) = last.first else {
+            Issue.record("nothing was announced: \(last)")
+            return
+        }
+        #expect(decision.how == .preCopy)
+    }
+
+    @Test func `the only round that is allowed is not followed by another`() {
+        var machine = SourceMachine(Sample.order { $0.maxRounds = 1 })
+        var begin: [SourceAction] = []
+        for (event, _) in Self.happyPath.prefix(6) { begin = machine.handle(event) }
+        #expect(begin.contains(.startRound(0)))
+        #expect(begin.contains(.startCriu))
+        let end = machine.handle(.roundFinished(Sample.report(dirty: 100_000)))
+        #expect(end.contains(Self.journal(.frozen)))
+        #expect(!end.contains { if case .startRound = $0 { true } else { false } })
+    }
+
     @Test func `a blocker on either side refuses before anything is touched`() {
         var machine = Self.machine(after: 2)
         let actions = machine.handle(.received(.findings(Findings(destination: Sample.host, findings: [Sample.blocker]))))

@@ -12,6 +12,7 @@
 #include "linux_files.h"
 #include "linux_tcp.h"
 #include "linux_store.h"
+#include "linux_terminal.h"
 #include "linux_mounts.h"
 #include "linux_trees.h"
 #include "linux_packets.h"

@@ -55,6 +55,15 @@ public final class NetworkPreparation: Sendable {
         for announcer in announcers { try announcer.announce() }
     }
 
+    /// Puts a container on the network that another process prepared: ports open, addresses announced.
+    /// - Parameter description: as it was prepared; without it nothing can be announced.
+    public static func reopen(_ made: Made, _ description: NetworkDescription?) throws(SystemError) {
+        for interface in made.interfaces { try BridgePort(interface: interface).set(.open) }
+        guard let path = made.namespace, let description else { return }
+        let announcers = try NetworkNamespace(path: path).run { () throws(SystemError) in try Announcer.all(of: description) }
+        for announcer in announcers { try announcer.announce() }
+    }
+
     /// Removes what was made. Repeating is harmless; what is gone already is no error.
     public static func undo(_ made: Made) throws(NetworkError) {
         for interface in made.interfaces where if_nametoindex(interface) != 0 {

@@ -49,7 +49,10 @@ struct StatusCommand: ParsableCommand {
         for migration in migrations {
             Terminal.line(
                 "\(migration.id)  \(migration.container.rightPadded(16)) \(migration.role.rawValue.rightPadded(12))"
-                    + "\(migration.standing.rightPadded(10)) peer \(migration.peer)\(migration.isAlive ? "  (under way)" : "")")
+                    + "\(migration.standing.rightPadded(10)) peer \(migration.peer)")
+            if migration.isOver { continue }
+            Terminal.line("    the container here: \(migration.lives)\(migration.isAlive ? "; a process works on it now" : "")")
+            if !migration.isAlive || migration.role == .destination { Terminal.line("    " + migration.advice) }
         }
     }
 }
@@ -69,10 +72,26 @@ struct RecoverCommand: ParsableCommand {
     @Flag(help: "The other host is gone for good: run the copy that is here.")
     var runHere = false
 
+    @Flag(help: "Don't ask before --run-here.")
+    var yes = false
+
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        if runHere && name == nil { throw ValidationError("--run-here needs the migration or the container named") }
+        if runHere { try ask() }
         let failed = Recovery.settle(name: name, runHere: runHere, reporter: TerminalView())
         if failed { throw ExitCode(5) }
+    }
+
+    /// Says what it means; a person at a terminal must agree.
+    private func ask() throws {
+        guard let name else { throw ValidationError("--run-here needs the migration or the container named") }
+        let doubts = Recovery.doubts(name: name)
+        for doubt in doubts { Terminal.error(doubt) }
+        guard !doubts.isEmpty, !yes, Terminal.inputIsTerminal else { return }
+        Terminal.raw("Run the copy that is here? Type the container's name or the migration to do it: ", to: 2)
+        guard readLine() == name else {
+            Terminal.error("martlet: nothing was done")
+            throw ExitCode(1)
+        }
     }
 }

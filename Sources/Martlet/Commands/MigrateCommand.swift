@@ -27,7 +27,7 @@ struct MigrateCommand: ParsableCommand {
     @Flag(help: "Progress and result as JSON, a document a line, on standard output.")
     var json = false
 
-    @Flag(help: "Print nothing but errors.")
+    @Flag(help: "Print nothing but errors; with --json only the result.")
     var quiet = false
 
     @Option(help: ArgumentHelp("runc's folder of container states.", valueName: "dir"))
@@ -41,6 +41,7 @@ struct MigrateCommand: ParsableCommand {
         let request = MigrationRequest(
             container: container, destination: try address(destination), options: options, runtimeRoot: runtimeRoot)
         let (ending, result) = Migrator.migrate(request, reporter: reporter)
+        reporter.close()
         if json {
             Terminal.line(jsonLine(result))
         } else {
@@ -49,19 +50,17 @@ struct MigrateCommand: ParsableCommand {
         if ending.exitCode != .success { throw ExitCode(ending.exitCode.rawValue) }
     }
 
-    private func view() -> any ProgressReporter {
-        if json { return JSONView() }
-        if quiet { return SilentView() }
-        return TerminalView()
+    /// `--quiet` leaves of the JSON lines only the last, the result.
+    private func view() -> QueuedReporter {
+        if quiet { return QueuedReporter(SilentView(), mayWait: true) }
+        return json ? QueuedReporter(JSONView(), mayWait: false) : QueuedReporter(TerminalView(), mayWait: true)
     }
 
     private func report(_ ending: Ending, _ result: MigrationResult) {
         if ending.outcome == .migrated && !quiet {
             Terminal.line("")
             Terminal.line(Words.timeline(result))
-            Terminal.line(
-                "\(container) runs on \(destination): downtime \(Words.milliseconds(result.downtimeMS)), "
-                    + "\(Words.milliseconds(result.totalMS)) in all, \(Words.bytes(result.bytesSent)) sent (\(result.method))")
+            Terminal.line(Words.summary(result, at: destination))
         } else if ending.outcome == .checked && !quiet {
             Terminal.line("nothing stands in the way of moving \(container) to \(destination)")
         }

@@ -11,6 +11,12 @@ enum Terminal {
 
     static let errorIsTerminal = isatty(2) == 1
     static let outputIsTerminal = isatty(1) == 1
+    static let inputIsTerminal = isatty(0) == 1
+
+    /// Columns; 80 where the terminal doesn't say (a serial line). Asked each time: windows change.
+    static func width(of descriptor: Int32) -> Int {
+        TerminalSize.columns(of: descriptor) ?? 80
+    }
 
     private static func write(_ text: String, to descriptor: Int32) {
         // Somebody who closed our output must not stop a migration.

@@ -43,11 +43,12 @@ enum Words {
     /// The timeline of a finished migration: a line a phase, frozen ones marked.
     static func timeline(_ result: MigrationResult) -> String {
         let longest = max(result.phases.map(\.durationMS).max() ?? 1, 0.001)
-        var lines = ["phase       start       took"]
+        var lines = ["phase           start       took"]
         for span in result.phases {
             let bar = String(repeating: span.frozen ? "█" : "░", count: Int((span.durationMS / longest * 40).rounded()))
             lines.append(
-                span.name.rightPadded(9) + milliseconds(span.startMS).leftPadded(9, " ")
+                (span.round.map { "\(span.name) \($0)" } ?? span.name).rightPadded(12)
+                    + milliseconds(span.startMS).leftPadded(9, " ")
                     + milliseconds(span.durationMS).leftPadded(11, " ") + (span.frozen ? " frozen " : "        ") + bar)
         }
         return lines.joined(separator: "\n")

@@ -14,7 +14,7 @@ public final class JournalFile: Sendable {
         try Places.make(folder)
         path = Places.journal(migration, role)
         file = SharedDescriptor(
-            try OwnedDescriptor(opening: path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: 0o600))
+            try OwnedDescriptor(opening: path, flags: O_RDWR | O_APPEND | O_CREAT, mode: 0o600))
         try FileIO.synchronizeFolder(folder)
     }
 
@@ -22,11 +22,23 @@ public final class JournalFile: Sendable {
     public func append(_ record: JournalRecord) throws(SystemError) {
         var record = record
         record.at = RealtimeInstant.now.nanoseconds / 1_000_000
-        let line = JSON.encode(record) + [UInt8(ascii: "\n")]
+        let line = try separator() + JSON.encode(record) + [UInt8(ascii: "\n")]
         try writeBytes(line, to: file.raw, name: path)
         guard fdatasync(file.raw) == 0 else {
             throw SystemError(call: "fdatasync", subject: path, errno: errno)
         }
+    }
+
+    /// A line that a full disk cut off must not swallow the next one: that begins on a line of its own.
+    private func separator() throws(SystemError) -> [UInt8] {
+        var status = stat()
+        guard fstat(file.raw, &status) == 0 else { throw SystemError(call: "fstat", subject: path, errno: errno) }
+        guard status.st_size > 0 else { return [] }
+        var last: UInt8 = 0
+        guard pread(file.raw, &last, 1, status.st_size - 1) == 1 else {
+            throw SystemError(call: "pread", subject: path, errno: errno)
+        }
+        return last == UInt8(ascii: "\n") ? [] : [UInt8(ascii: "\n")]
     }
 
     /// Reads what is on disk. A last line without its end was never acknowledged and is left out.

@@ -7,27 +7,39 @@ public enum Progress: Sendable {
     case phase(Phase, at: Duration)
     /// Words for the person: what was chosen and why, what is waited for.
     case note(String)
-    /// Several times a second while memory is copied.
-    case copying(CopyProgress)
+    /// Several times a second.
+    case live(LiveProgress)
+    /// A round is over; with the predicted downtime of a freeze right after it, ms.
+    case round(Int, RoundReport, predictedDowntimeMS: Double?)
+    /// The rounds are over, and how the rest gets over.
+    case decision(FreezeDecision)
     /// All that the pre-flight found, of both hosts.
     case findings([Finding])
 }
 
-/// How far a round is.
-public struct CopyProgress: Sendable, Hashable, Codable {
-    public var round: Int
-    /// Pages of this round that have been handled, and all of them.
-    public var pagesDone: Int
-    public var pages: Int
+/// How far the migration is, from counters that cost nothing to read.
+public struct LiveProgress: Sendable, Hashable {
+    public var phase: Phase
+    /// Since the migration's begin, and since the phase's.
+    public var elapsed: Duration
+    public var inPhase: Duration
+    /// Pages of the present pass over memory that have been handled, and all of them; 0 of 0 where no memory is copied.
+    public var pagesDone = 0
+    public var pages = 0
     /// Bytes on the wire since the migration began.
-    public var bytesSent: Int
-    /// Bytes a second on the wire in this round so far.
-    public var rate: Int
-    /// Downtime if the freeze came now, ms, as the last round predicts it.
+    public var bytesSent = 0
+    /// Bytes a second on the wire, over the last second.
+    public var rate = 0
+    /// How long the rest of the pass takes at the rate of the rounds so far, ms.
+    public var remainingMS: Double?
+    /// Downtime of a freeze now, ms: see `Forecast`.
     public var predictedDowntimeMS: Double?
+
+    public var pagesLeft: Int { pages - pagesDone }
 }
 
-/// Where progress goes. Called from several threads, one at a time.
+/// Where progress goes. Called from several threads, one at a time; must not block for long: some of it is said while the
+/// container is frozen.
 public protocol ProgressReporter: Sendable {
     func report(_ progress: Progress)
 }
@@ -39,7 +51,8 @@ struct LogReporter: ProgressReporter {
         switch progress {
         case .phase(let phase, _): logLine("\(prefix): \(phase.label)")
         case .note(let text): logLine("\(prefix): \(text)")
-        case .copying, .findings: break
+        case .decision(let decision): logLine("\(prefix): \(decision.how.rawValue): \(decision.reason)")
+        case .live, .round, .findings: break
         }
     }
 }

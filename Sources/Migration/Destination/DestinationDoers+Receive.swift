@@ -79,10 +79,11 @@ extension DestinationDoers {
     func adoptData(_ connection: Connection, _ stream: Int) throws {
         link.add(connection)
         let (store, images, streams) = attempt.withLock { ($0.store, $0.images, $0.streams) }
-        guard let store, let images, let marks = marks.withLock({ $0 }), stream <= streams else {
+        // A session that took over in the fill still takes pages that stayed behind, and nothing else.
+        guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
-        let sink = StoreSink(stream: stream, store: store, images: images, marks: marks)
+        let sink = StoreSink(stream: stream, store: store, images: images, marks: marks.withLock { $0 })
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
             if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
         }

@@ -65,9 +65,10 @@ extension DestinationDoers {
         mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid, steps: steps.steps)))
     }
 
-    /// A session that took over knows only which interfaces were made.
+    /// A session that took over knows which interfaces were made, and from the offer which addresses they have.
     private func reopenNetwork() throws {
-        for interface in networkMade().interfaces { try BridgePort(interface: interface).set(.open) }
+        let network = attempt.withLock { $0.facts?.container.network }
+        try NetworkPreparation.reopen(networkMade(), network)
     }
 
     private func networkMade() -> NetworkPreparation.Made {

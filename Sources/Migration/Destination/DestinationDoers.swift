@@ -149,7 +149,10 @@ final class DestinationDoers: Sendable {
         do {
             let connection = try Acceptor.adopt(try descriptor.duplicate(), preamble: preamble, credentials: credentials)
             switch preamble.role {
-            case .control: link.take(connection)
+            case .control:
+                link.take(connection)
+                // Requests of before may have been lost with the connection on which they were said.
+                attempt.withLock { $0.server }?.askAgain()
             case .data: try adoptData(connection, Int(preamble.stream))
             case .files: try adoptFiles(connection, first: preamble.stream == 0)
             }
@@ -182,6 +185,7 @@ extension Problem {
         switch error {
         case let error as SystemError: Problem(what: what, why: "\(error)", hint: error.hint ?? "")
         case let error as WireError: Problem(what: what, why: "\(error)", hint: error.hint)
+        case let error as Problem: error
         default: Problem(what: what, why: "\(error)")
         }
     }

@@ -39,12 +39,15 @@ final class LandingMarks: Sendable {
 final class StoreSink: FrameSink {
     private let stream: Int
     private let store: PageStore
-    private let images: ImageReceiver
-    private let marks: LandingMarks
+    private let images: ImageReceiver?
+    private let marks: LandingMarks?
     /// Spaces whose live set has been begun by this migration's final list.
     private let onEnd: @Sendable () -> Void
 
-    init(stream: Int, store: PageStore, images: ImageReceiver, marks: LandingMarks, onEnd: @escaping @Sendable () -> Void = {}) {
+    /// - Parameters images, marks: nil in a session that took over after the restore.
+    init(
+        stream: Int, store: PageStore, images: ImageReceiver?, marks: LandingMarks?, onEnd: @escaping @Sendable () -> Void = {}
+    ) {
         (self.stream, self.store, self.images, self.marks, self.onEnd) = (stream, store, images, marks, onEnd)
     }
 
@@ -65,10 +68,11 @@ final class StoreSink: FrameSink {
     }
 
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
+        guard let images else { throw SinkFailure("an image came after the restore") }
         try images.take(id: id, offset: offset, bytes: bytes)
     }
 
-    func mark(token: UInt64) throws(SinkFailure) { marks.note(stream, token) }
+    func mark(token: UInt64) throws(SinkFailure) { marks?.note(stream, token) }
 
     func end() throws(SinkFailure) { onEnd() }
 }

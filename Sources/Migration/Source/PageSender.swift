@@ -27,6 +27,9 @@ final class PageSender: Sendable {
         let zero = Atomic<Int>(0)
         let same = Atomic<Int>(0)
         let vanished = Atomic<Int>(0)
+
+        /// Pages that did not travel: of zeros, and with the content that was sent before.
+        var skipped: (zero: Int, same: Int) { (zero.load(ordering: .relaxed), same.load(ordering: .relaxed)) }
     }
 
     /// Told what was read and sent, batch by batch: pages packed one behind the other, valid during the call.

@@ -100,8 +100,8 @@ struct SourceContainer: Sendable {
         let kind = try chooseTracker(request.options, reporter)
         let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
-            tracker: tracker, kind: kind, link: link, options: request.options, reporter: reporter,
-            isLazy: facts.lazy, innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
+            tracker: tracker, kind: kind, link: link, options: request.options, isLazy: facts.lazy,
+            innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         guard let library = CriuShim.findLibrary() else {
             throw Problem(
                 what: "prepare the dump", why: "libmartlet-criu.so is not installed beside the program",
@@ -114,7 +114,8 @@ struct SourceContainer: Sendable {
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
         let dump = SourceDump(
-            plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump", shim: shim,
+            of: migration, plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump",
+            shim: shim,
             hidesMemory: facts.lazy, processes: processes)
         let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(

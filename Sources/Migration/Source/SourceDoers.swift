@@ -17,6 +17,8 @@ final class SourceDoers: Sendable {
     let parts: Parts?
     let steps: StepLog
     private let journal = Mutex<JournalFile?>(nil)
+    /// The link's generation for which a recovered `RestServer` was made.
+    private let served = Atomic<Int>(0)
 
     /// What a fresh attempt works with.
     struct Parts: Sendable {
@@ -86,11 +88,11 @@ final class SourceDoers: Sendable {
                 self.mailbox.post(.refrozen)
             }
         case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
-        case .serveMissing: step("serve", .serveMissing) { try $0.memory.serveMissing() }
+        case .serveMissing: background("serve") { self.serveMissing() }
         case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
         case .killSource: background("kill") { self.killSource() }
         case .clean(let keep): background("clean") { self.clean(keepContainer: keep) }
-        case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
+        case .enter, .note, .announce, .startTimer, .stopTimer, .finish: break  // the runner's own
         }
     }
 
@@ -152,6 +154,25 @@ final class SourceDoers: Sendable {
             streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
     }
 
+    /// By the attempt that froze them, or from what it noted.
+    private func serveMissing() {
+        do {
+            if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+            // After a loss of the connection, or of the process that froze them, all over again: what was sent may not
+            // have arrived.
+            let generation = link.generation
+            if let parts, generation == 1 { return try parts.memory.serveMissing() }
+            guard served.exchange(generation, ordering: .relaxed) != generation else { return }
+            let rest = try RestServer.recovered(migration, link: link)
+            try rest.answer(link)
+            try rest.sendAll()
+        } catch let error as WireError {
+            link.lost(Problem.of(error, what: SourceStep.serveMissing.words))
+        } catch {
+            mailbox.post(.failed(.serveMissing, Problem.of(error, what: SourceStep.serveMissing.words)))
+        }
+    }
+
     // MARK: - The way back, and the end
 
     /// What the source told of host and container: of this process, or as the one that died noted it.
@@ -174,7 +195,7 @@ final class SourceDoers: Sendable {
         for step in steps {
             do {
                 switch step {
-                case .abandonCriu: parts?.dump.abandon()
+                case .abandonCriu: if let parts { parts.dump.abandon() } else { try OrphanedDump.end(of: migration) }
                 case .thaw: try site.thaw()
                 case .restoreNetwork: try network()?.uncut()
                 case .stopTracking: parts?.memory.stop()
@@ -193,7 +214,7 @@ final class SourceDoers: Sendable {
         do {
             parts?.exit.stop()
             try site.kill()
-            parts?.dump.finish()
+            if let parts { parts.dump.finish() } else { try OrphanedDump.end(of: migration) }
             mailbox.post(.sourceKilled)
         } catch {
             mailbox.post(.failed(.kill, Problem.of(error, what: "end the stopped container here")))

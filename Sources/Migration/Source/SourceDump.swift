@@ -10,6 +10,7 @@ final class SourceDump: Sendable {
     /// On a tmpfs: nothing of the images is worth a disk.
     let images: String
     private let work: String
+    private let migration: MigrationID
     private let plan: DumpPlan
     private let hidesMemory: Bool
     private let shim: CriuShim
@@ -26,11 +27,12 @@ final class SourceDump: Sendable {
 
     /// - Parameter hidesMemory: false for a plain dump with all pages in its images.
     init(
-        plan: DumpPlan, images: String, work: String, shim: CriuShim, hidesMemory: Bool,
+        of migration: MigrationID, plan: DumpPlan, images: String, work: String, shim: CriuShim, hidesMemory: Bool,
         processes: @escaping @Sendable () throws -> [Int32]
     ) {
         (self.plan, self.images, self.work, self.shim, self.processes) = (plan, images, work, shim, processes)
         self.hidesMemory = hidesMemory
+        self.migration = migration
     }
 
     /// Starts CRIU and waits until it is at `pre-dump`; then keeps what CRIU would read slowly in the freeze.
@@ -45,6 +47,7 @@ final class SourceDump: Sendable {
         let criu = try CriuSession(
             request, what: "dump", environment: shim.environment, logPath: "\(work)/\(DumpPlan.logName)")
         session.withLock { $0 = criu }
+        try OrphanedDump.note(criu.pid, of: migration)
         skipConnectionTracking()
         try FileIO.writeAtomically(plan.streams.descriptorsFile, to: "\(images)/descriptors.json")
         try criu.advance(to: "pre-dump", within: Self.startLimit)

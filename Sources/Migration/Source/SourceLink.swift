@@ -38,12 +38,16 @@ final class SourceLink: Sendable {
         /// Round marks that came back.
         var landed: Set<Int> = []
         var broken: Problem?
+        /// How often it was dialled.
+        var dials = 0
         /// Takes requests for pages that stayed behind.
         var onWanted: (@Sendable (PageRequest) -> Void)?
+        /// Requests that came before anybody took them: a destination asks as soon as it is dialled.
+        var wanted: [PageRequest] = []
     }
 
     private let address: PeerAddress
-    private let migration: MigrationID
+    let migration: MigrationID
     private let credentials: Credentials
     private let mailbox: Mailbox<SourceEvent>
     private let record: MigrationRecord
@@ -63,6 +67,7 @@ final class SourceLink: Sendable {
             state.control?.close("dialling anew")
             state.control = nil
             state.broken = nil
+            state.dials += 1
         }
         do {
             let connection = try Dialer.connect(
@@ -86,7 +91,7 @@ final class SourceLink: Sendable {
             switch try JSON.decode(PeerMessage.self, from: bytes) {
             case .clock(let probe) where probe.answered != nil: record.take(probe)
             case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
-            case .wanted(let request): state.withLock { $0.onWanted }?(request)
+            case .wanted(let request): wanted(request)
             case let message: mailbox.post(.received(message))
             }
         } catch {
@@ -106,7 +111,25 @@ final class SourceLink: Sendable {
     }
 
     /// Requests for missing pages go to `body`, on the connection's own thread.
-    func onWanted(_ body: @escaping @Sendable (PageRequest) -> Void) { state.withLock { $0.onWanted = body } }
+    func onWanted(_ body: @escaping @Sendable (PageRequest) -> Void) {
+        let waiting = state.withLock { state in
+            state.onWanted = body
+            defer { state.wanted = [] }
+            return state.wanted
+        }
+        for request in waiting { body(request) }
+    }
+
+    private func wanted(_ request: PageRequest) {
+        let body = state.withLock { state in
+            if state.onWanted == nil, state.wanted.count < Self.mostWanted { state.wanted.append(request) }
+            return state.onWanted
+        }
+        body?(request)
+    }
+
+    /// Each is a thread that waits; what is beyond comes with the rest, in order.
+    private static let mostWanted = 4096
 
     func send(_ message: PeerMessage) {
         // Without a connection, or on a broken one, the loss is told by its own event.
@@ -134,10 +157,18 @@ final class SourceLink: Sendable {
         } ?? false
     }
 
+    /// Grows with each `dial`: what was sent before may not have arrived.
+    var generation: Int { state.withLock { $0.dials } }
+
+    /// A connection without which the attempt can't go on is broken: all are, and may be dialled anew.
+    func lost(_ problem: Problem) {
+        close()
+        mailbox.post(.peerLost(problem))
+    }
+
     /// Breaks everything, as a cut cable would; for fault tests.
     func breakOff() {
-        close()
-        mailbox.post(.peerLost(Problem(what: "talk to \(address)", why: "the link was cut on purpose")))
+        lost(Problem(what: "talk to \(address)", why: "the link was cut on purpose"))
     }
 
     /// Ends all connections without a word to the machine.

@@ -11,14 +11,14 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `sender` and `streams` are set once, by the first action; `progress` and `final` are locked.
+    // SAFETY: `sender` and `streams` are set once, by the first action, before `sending`, by which other threads know them; the
+    // rest is locked.
     private let tracker: ContainerTracker
     private let kind: TrackerKind
     /// False: memory is in the images, and nothing travels here.
     private let isLazy: Bool
     private let link: SourceLink
     private let options: MigrationOptions
-    private let reporter: any ProgressReporter
     /// In-namespace pid of a process of this host.
     private let innerPID: @Sendable (Int32) -> Int32?
     private let limit: BandwidthLimit?
@@ -28,7 +28,11 @@ final class SourceMemory: @unchecked Sendable {
     private var sender: PageSender?
     private let final = Monitor<Final?>(nil)
     private let stopped = Atomic<Bool>(false)
-    private let behind = Mutex<Behind?>(nil)
+    private let pass = Mutex(Pass())
+    /// `sender` and all streams, for other threads to read counters of.
+    private let sending = Mutex<PageSender?>(nil)
+    /// Serves what stays at the source beyond the release.
+    private let behind = Mutex<RestServer?>(nil)
 
     /// What the final pass found.
     private struct Final: Sendable {
@@ -36,20 +40,20 @@ final class SourceMemory: @unchecked Sendable {
         var staysBehind: Bool
     }
 
-    /// What stays at the source beyond the release.
-    private struct Behind {
-        var work: [PageSender.Work]
-        var isServed = false
+    /// What the counters showed when a pass over memory began, and how many pages it has.
+    private struct Pass {
+        var before = 0
+        var pages = 0
     }
 
     /// A round's pages are on the streams when it waits; this bounds a peer that stops reading without closing.
     private static let landingLimit = Duration.seconds(600)
 
     init(
-        tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, reporter: any ProgressReporter,
-        isLazy: Bool, innerPID: @escaping @Sendable (Int32) -> Int32?
+        tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, isLazy: Bool,
+        innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
-        (self.tracker, self.link, self.options, self.reporter) = (tracker, link, options, reporter)
+        (self.tracker, self.link, self.options) = (tracker, link, options)
         self.kind = kind
         self.isLazy = isLazy
         self.innerPID = innerPID
@@ -69,6 +73,7 @@ final class SourceMemory: @unchecked Sendable {
         let record: PageSender.Witness = { space, runs, bytes in tracker.recordSent(space, runs, bytes) }
         let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
         sender = made
+        sending.withLock { $0 = made }
         return made
     }
 
@@ -83,19 +88,22 @@ final class SourceMemory: @unchecked Sendable {
         let began = MonotonicInstant.now
         let sender = try openStreams()
         let sentBefore = bytesSent
+        let (zeroBefore, sameBefore) = sender.counters.skipped
         let found = try tracker.round()
         sender.forget(found.gone)
-        let watcher = try watch(number, pages: found.pageCount.rawValue, began: began, sentBefore: sentBefore)
-        defer { watcher.stop() }
+        begin(sender, pages: found.pageCount.rawValue)
         try sender.send(work(found))
         for stream in streams { try stream.mark(token: UInt64(number)) }
         guard link.waitForLanding(number, within: Self.landingLimit) else {
             throw TransferProblem("round \(number) did not land at the destination")
         }
         let took = began.elapsed
+        let (zero, same) = sender.counters.skipped
+        // Where counting costs a whole round, what this one found is the best that is known of the next.
+        let dirty = try tracker.peek() ?? found.pageCount
         return RoundReport(
             pages: found.pageCount.rawValue, bytesSent: bytesSent - sentBefore, durationMS: took.milliseconds,
-            dirtyPages: found.pageCount.rawValue)
+            dirtyPages: dirty.rawValue, zeroPages: zero - zeroBefore, samePages: same - sameBefore)
     }
 
     /// Frozen: finds the rest, sends it and the list of pages that exist.
@@ -107,10 +115,11 @@ final class SourceMemory: @unchecked Sendable {
         }
         let found = try steps.time("find the last pages") { try tracker.finalRound() }
         sender.forget(found.gone)
+        begin(sender, pages: found.pageCount.rawValue)
         try steps.time("send the last pages") {
             switch pass {
             case .everything: try sender.send(work(found), priority: .realtime(4))
-            case .listOnly: try announceStale(found)
+            case .listOnly: try announceStale(found, sender)
             }
         }
         let listing = MonotonicInstant.now.nanoseconds
@@ -122,6 +131,10 @@ final class SourceMemory: @unchecked Sendable {
             try mine.live(space: pages.space, runs: pages.runs)
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
+        }
+        if pass == .listOnly {
+            let pids = Dictionary(live.map { ($0.space, $0.pid) }, uniquingKeysWith: { first, _ in first })
+            try RestServer.write(work(found), pids: pids, of: link.migration)
         }
         final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
         try markFinal()
@@ -145,49 +158,23 @@ final class SourceMemory: @unchecked Sendable {
     var pagesStayBehind: Bool { final.withLock { $0?.staysBehind ?? false } }
 
     /// Hybrid: what came of these pages before is void. The final round keeps them for `serveMissing`.
-    private func announceStale(_ found: Round) throws {
+    private func announceStale(_ found: Round, _ sender: PageSender) throws {
         for part in found.spaces { for run in part.dirty { try streams[0].stale(space: part.space, run: run) } }
         let work = work(found)
         // What was sent is void there, so a page with the same content as before must go again.
-        sender?.forget(work.map(\.space))
-        behind.withLock { $0 = Behind(work: work) }
-        try serveUrgent(work)
+        sender.forget(work.map(\.space))
+        guard let images else { return }
+        let rest = RestServer(work, sender: sender, urgent: images)
+        behind.withLock { $0 = rest }
+        // From the freeze on: CRIU itself touches some of them while it restores.
+        try rest.answer(link)
     }
 
     /// Sends the pages that stayed behind, in order. The container stands frozen here: what is read now is what was then.
     func serveMissing() throws {
-        let work = behind.withLock { behind -> [PageSender.Work]? in
-            guard let found = behind, !found.isServed else { return nil }
-            behind?.isServed = true
-            return found.work
-        }
-        if let work { try openStreams().send(work) }
-    }
-
-    /// Pages that a thread waits for go at once, on the stream that has nothing else to do. From the freeze on: CRIU itself
-    /// touches some while it restores.
-    private func serveUrgent(_ work: [PageSender.Work]) throws {
-        let urgent = Mailbox<PageRequest>()
-        link.onWanted { urgent.post($0) }
-        let memories = Dictionary(work.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
-        _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [self] in
-            while let request = urgent.next() {
-                guard let memory = memories[request.space], (1...512).contains(request.count) else { continue }
-                do { try sendNow(request, memory) } catch { return }  // the link's loss is told by its own event
-            }
-        }
-    }
-
-    private func sendNow(_ request: PageRequest, _ memory: RemoteMemory) throws {
-        guard let images else { return }
-        let run = PageRun(start: request.start, count: request.count)
-        var bytes = [UInt8](repeating: 0, count: run.byteCount)
-        var vanished: [PageRun] = []
-        try bytes.withUnsafeMutableBytes { buffer in
-            _ = try memory.read([run], into: buffer, vanished: &vanished)
-            try images.pages(space: request.space, address: run.start, bytes: UnsafeRawBufferPointer(buffer))
-        }
-        try images.flush()
+        guard let rest = behind.withLock({ $0 }) else { return }
+        begin(try openStreams(), pages: rest.pages)
+        try rest.sendAll()
     }
 
     /// Lets go of the processes. 22 ms for each GB: never in the freeze.
@@ -202,19 +189,18 @@ final class SourceMemory: @unchecked Sendable {
         round.spaces.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.dirty) }
     }
 
-    /// Reports the progress of a round a few times a second until it is stopped.
-    private func watch(_ number: Int, pages: Int, began: MonotonicInstant, sentBefore: Int) throws -> Ticker {
-        let done = (sender?.counters.pages.load(ordering: .relaxed) ?? 0)
-        return try Ticker(every: .milliseconds(200)) { [self] in
-            let handled = (sender?.counters.pages.load(ordering: .relaxed) ?? 0) - done
-            let sent = bytesSent
-            let seconds = max(began.elapsed.milliseconds / 1000, 0.001)
-            reporter.report(
-                .copying(
-                    CopyProgress(
-                        round: number, pagesDone: min(handled, pages), pages: pages, bytesSent: sent,
-                        rate: Int(Double(sent - sentBefore) / seconds), predictedDowntimeMS: nil)))
-        }
+    /// For those who watch: how far the present pass is.
+    func counters() -> PassCounters {
+        let pass = pass.withLock { $0 }
+        guard let sender = sending.withLock({ $0 }) else { return PassCounters() }
+        let handled = sender.counters.pages.load(ordering: .relaxed) - pass.before
+        return PassCounters(pagesDone: handled, pages: pass.pages, bytesSent: bytesSent)
+    }
+
+    /// A pass over so many pages begins.
+    private func begin(_ sender: PageSender, pages: Int) {
+        let before = sender.counters.pages.load(ordering: .relaxed)
+        pass.withLock { $0 = Pass(before: before, pages: pages) }
     }
 }
 
@@ -226,23 +212,5 @@ extension CompressionMode {
         case .lz4: self = .lz4
         case .zstd: self = .zstd
         }
-    }
-}
-
-/// Calls a body at intervals on a thread of its own.
-final class Ticker: Sendable {
-    private let over = Monitor(false)
-    private let thread: Host.Thread
-
-    init(every interval: Duration, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
-        let over = over
-        thread = try Host.Thread(named: "progress") {
-            while over.wait(until: .now + interval, { $0 ? true : nil }) == nil { body() }
-        }
-    }
-
-    func stop() {
-        over.withLock { $0 = true }
-        thread.join()
     }
 }

@@ -11,12 +11,17 @@ final class SourceRunner: Sendable {
     private let doers: SourceDoers
     private let reporter: any ProgressReporter
     private let record: MigrationRecord
+    private let meter: ProgressMeter?
 
-    init(mailbox: Mailbox<SourceEvent>, doers: SourceDoers, reporter: any ProgressReporter, record: MigrationRecord) {
+    init(
+        mailbox: Mailbox<SourceEvent>, doers: SourceDoers, reporter: any ProgressReporter, record: MigrationRecord,
+        meter: ProgressMeter? = nil
+    ) {
         self.mailbox = mailbox
         self.doers = doers
         self.reporter = reporter
         self.record = record
+        self.meter = meter
     }
 
     /// Runs the machine to its end.
@@ -28,14 +33,20 @@ final class SourceRunner: Sendable {
         while true {
             let event = mailbox.next(deadline: timers.next) ?? timers.takeExpired().map(SourceEvent.timer)
             guard let event else { continue }
-            for action in machine.handle(event) {
+            let actions = machine.handle(event)
+            if case .roundFinished(let round) = event { tell(round, machine.forecast) }
+            for action in actions {
                 switch action {
                 case .enter(let phase):
                     if doers.isShort { hurry.follow(phase) }
                     record.enter(phase)
+                    meter?.entered(phase)
                     reporter.report(.phase(phase, at: record.elapsed))
                     Fault.reached(.source, phase)
                 case .note(let text): reporter.report(.note(text))
+                case .announce(let decision):
+                    record.take(decision)
+                    reporter.report(.decision(decision))
                 case .startTimer(let timer, let after): timers.start(timer, after)
                 case .stopTimer(let timer): timers.stop(timer)
                 case .finish(let ending):
@@ -47,8 +58,14 @@ final class SourceRunner: Sendable {
                 }
             }
             if case .received(.running(let running)) = event { record.ran(running) }
-            if case .roundFinished(let round) = event { record.add(round) }
         }
+    }
+
+    private func tell(_ round: RoundReport, _ forecast: Forecast?) {
+        let number = record.add(round)
+        meter?.learned(forecast)
+        reporter.report(
+            .round(number, round, predictedDowntimeMS: forecast?.downtime(dirtyPages: round.dirtyPages)))
     }
 }
 
@@ -58,6 +75,7 @@ final class MigrationRecord: Sendable {
         var timeline = PhaseTimeline()
         var rounds: [RoundReport] = []
         var destinationSteps: [FrozenStep] = []
+        var decision: FreezeDecision?
         var offset = ClockOffset()
     }
     private let began: MonotonicInstant
@@ -69,7 +87,15 @@ final class MigrationRecord: Sendable {
 
     func enter(_ phase: Phase) { state.withLock { $0.timeline.enter(phase, at: elapsed) } }
     func finish() { state.withLock { $0.timeline.finish(at: elapsed) } }
-    func add(_ round: RoundReport) { state.withLock { $0.rounds.append(round) } }
+    func take(_ decision: FreezeDecision) { state.withLock { $0.decision = decision } }
+
+    /// - Returns: the round's number.
+    func add(_ round: RoundReport) -> Int {
+        state.withLock { state in
+            state.rounds.append(round)
+            return state.rounds.count - 1
+        }
+    }
 
     func take(_ probe: ClockProbe) {
         let received = MonotonicInstant.now.nanoseconds
@@ -105,6 +131,7 @@ final class MigrationRecord: Sendable {
                 destination: destination, downtimeMS: state.timeline.downtime?.milliseconds ?? 0,
                 totalMS: (state.timeline.total ?? elapsed).milliseconds, phases: state.timeline.spans,
                 steps: self.steps(steps, state), rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent,
+                decision: state.decision,
                 error: ending.problem)
         }
     }

@@ -37,6 +37,12 @@ public final class ContainerTracker: @unchecked Sendable {
         try lock.withLock { _ throws(TrackerError) in try core.round(frozen: false) }
     }
 
+    /// Counts the pages that a round would find now, and changes nothing: for a prediction.
+    /// - Returns: nil where counting costs as much as a round (content hashes).
+    public func peek() throws(TrackerError) -> PageCount? {
+        try lock.withLock { _ throws(TrackerError) in try core.peek() }
+    }
+
     /// Finds the rest. Everything must be frozen, and stay so until the pages are read.
     public func finalRound() throws(TrackerError) -> Round {
         try lock.withLock { _ throws(TrackerError) in try core.round(frozen: true) }

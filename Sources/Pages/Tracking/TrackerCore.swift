@@ -14,7 +14,7 @@ final class TrackerCore {
     private var nextID: UInt32 = 1
     private var number = 0
     private var gone: [SpaceID] = []
-    private var text = ReadBuffer(capacity: 64 << 10)
+    var text = ReadBuffer(capacity: 64 << 10)
     private var longestStop = Duration.zero
 
     init(
