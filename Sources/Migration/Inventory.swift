@@ -47,7 +47,9 @@ public enum Inventory {
             guard let lock = try? ContainerLock(container) else { return true }
             lock.release()
             return false
-        case .destination: return (try? UnixSocket.connect(to: Places.door(migration), .stream)) != nil
+        case .destination:
+            do { _ = try UnixSocket.connect(to: Places.door(migration), .stream) } catch { return false }
+            return true
         }
     }
 

@@ -53,7 +53,9 @@ struct MigrateCommand: ParsableCommand {
     /// `--quiet` leaves of the JSON lines only the last, the result.
     private func view() -> QueuedReporter {
         if quiet { return QueuedReporter(SilentView(), mayWait: true) }
-        return json ? QueuedReporter(JSONView(), mayWait: false) : QueuedReporter(TerminalView(), mayWait: true)
+        if json { return QueuedReporter(JSONView(), mayWait: false) }
+        let view = TerminalView()
+        return QueuedReporter(view, mayWait: true) { view.finish() }
     }
 
     private func report(_ ending: Ending, _ result: MigrationResult) {

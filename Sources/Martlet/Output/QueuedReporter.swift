@@ -8,14 +8,17 @@ final class QueuedReporter: ProgressReporter {
     private let queue = Mailbox<Progress?>()
     private let thread: Host.Thread?
     private let view: any ProgressReporter
+    private let atEnd: @Sendable () -> Void
 
     /// What is said from the cut on waits so long, where it is for people's eyes: a usual freeze is over by then, and the
     /// processors were its own.
     private static let courtesy = Duration.milliseconds(300)
 
-    /// - Parameter mayWait: nobody acts on what is said.
-    init(_ view: any ProgressReporter, mayWait: Bool) {
-        self.view = view
+    /// - Parameters:
+    ///   - mayWait: nobody acts on what is said.
+    ///   - atEnd: called when all is said.
+    init(_ view: any ProgressReporter, mayWait: Bool, atEnd: @escaping @Sendable () -> Void = {}) {
+        (self.view, self.atEnd) = (view, atEnd)
         let queue = queue
         thread = try? Host.Thread(named: "view") {
             while let progress = queue.next().flatMap({ $0 }) {
@@ -34,5 +37,6 @@ final class QueuedReporter: ProgressReporter {
     func close() {
         queue.post(nil)
         thread?.join()
+        atEnd()
     }
 }

@@ -22,7 +22,9 @@ enum OrphanedDump {
         guard let words = try? FileIO.readLine(note(migration)).split(separator: " "), words.count == 2,
             let pid = Int32(words[0]), let startTime = UInt64(words[1])
         else { return }
-        guard let process = try? Pidfd(pid: pid), (try? ProcessStat.of(pid: pid))?.startTime == startTime else { return }
+        let process: Pidfd
+        do { process = try Pidfd(pid: pid) } catch { return }  // it's gone
+        guard (try? ProcessStat.of(pid: pid))?.startTime == startTime else { return }
         if try process.waitForEnd(until: .now + patience) { return }
         logLine("migration \(migration): criu \(pid) did not end by itself; killing it")
         // Stopped tasks are let go by the kernel when their tracer dies; where each one stood, it goes on.

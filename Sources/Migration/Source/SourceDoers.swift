@@ -19,6 +19,8 @@ final class SourceDoers: Sendable {
     private let journal = Mutex<JournalFile?>(nil)
     /// The link's generation for which a recovered `RestServer` was made.
     private let served = Atomic<Int>(0)
+    /// Kept until the end: what it has queued is on its way.
+    private let rest = Mutex<RestServer?>(nil)
 
     /// What a fresh attempt works with.
     struct Parts: Sendable {
@@ -164,6 +166,7 @@ final class SourceDoers: Sendable {
             if let parts, generation == 1 { return try parts.memory.serveMissing() }
             guard served.exchange(generation, ordering: .relaxed) != generation else { return }
             let rest = try RestServer.recovered(migration, link: link)
+            self.rest.withLock { $0 = rest }
             try rest.answer(link)
             try rest.sendAll()
         } catch let error as WireError {

@@ -134,7 +134,7 @@ final class SourceMemory: @unchecked Sendable {
         }
         if pass == .listOnly {
             let pids = Dictionary(live.map { ($0.space, $0.pid) }, uniquingKeysWith: { first, _ in first })
-            try RestServer.write(work(found), pids: pids, of: link.migration)
+            try steps.time("note what stays behind") { try RestServer.write(work(found), pids: pids, of: link.migration) }
         }
         final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
         try markFinal()
