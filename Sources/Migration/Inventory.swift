@@ -40,6 +40,12 @@ public enum Inventory {
         }
     }
 
+    private static func advice(_ role: Role, _ records: [JournalRecord], _ live: Liveness) -> String {
+        let settlement = Settlement.of(role, records: records, container: live)
+        if settlement == .run, live == .running { return "the container runs here; its memory is being completed" }
+        return settlement.advice
+    }
+
     /// The source's process holds the container's lock; the destination's session answers at its door.
     private static func isWorkedOn(_ migration: MigrationID, _ role: Role, _ container: String) -> Bool {
         switch role {
@@ -59,7 +65,7 @@ public enum Inventory {
         let live = Recovery.liveness(first)
         return Migration(
             id: migration.rawValue, role: role, container: first.container, peer: first.peer, standing: last.kind.rawValue,
-            advice: Settlement.of(role, records: records, container: live).advice,
+            advice: advice(role, records, live),
             isOver: !Recovery.isOpen(migration, role), lives: live.rawValue, isAlive: isWorkedOn(migration, role, first.container)
         )
     }

@@ -48,7 +48,7 @@ public struct Forecast: Hashable, Sendable {
     public var fixed: FixedCosts
     /// Bytes per second that `--bandwidth` allows.
     private let cap: Double?
-    private let linkRate: Double?
+    private var linkRate: Double?
     private var bytes = 0.0
     private var milliseconds = 0.0
     /// Bytes on the wire for each dirty page, after skipping and compressing.
@@ -73,6 +73,9 @@ public struct Forecast: Hashable, Sendable {
         let seen = milliseconds > 0 ? bytes / milliseconds * 1000 : linkRate ?? Self.assumedRate
         return min(seen, cap ?? .infinity)
     }
+
+    /// Takes a rate for the link until a round has told one: what counters show in the middle of the first.
+    public mutating func assume(rate: Double) { if rate > 0 { linkRate = rate } }
 
     /// Takes in what a round told.
     public mutating func learn(_ report: RoundReport) {

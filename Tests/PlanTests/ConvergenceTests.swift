@@ -17,7 +17,7 @@ import Testing
     }
 
     static func round(dirty: Int) -> RoundReport {
-        RoundReport(pages: 10_000, bytesSent: 10_000_000, durationMS: 100, dirtyPages: dirty)
+        RoundReport(pages: 2500, bytesSent: 10_240_000, durationMS: 102.4, dirtyPages: dirty)
     }
 
     static func decisions(_ dirty: [Int], _ convergence: Convergence) -> [String] {

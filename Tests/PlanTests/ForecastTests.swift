@@ -71,6 +71,15 @@ import Testing
         #expect(fresh.downtime(remaining: 1000, elapsed: 5000) == fresh.downtime(dirtyPages: 1000))
     }
 
+    @Test func `until a round has told a rate the counters may`() {
+        var forecast = Self.learned([])
+        forecast.assume(rate: 10_000_000)
+        #expect(forecast.rate == 10_000_000)
+        forecast.learn(Self.round)
+        forecast.assume(rate: 1)
+        #expect(abs(forecast.rate - 100_000_000) < 1)
+    }
+
     @Test func `the time to go follows from the rate`() {
         #expect(abs(Self.learned([Self.round]).time(toSend: 25_000) - 1024) < 0.1)
     }

@@ -255,8 +255,10 @@ import Testing
     @Test func `in hybrid the source serves pages before it says release, and keeps its copy until filled`() {
         var machine = SourceMachine(Sample.order(.hybrid))
         for (event, _) in Self.happyPath.prefix(6) { _ = machine.handle(event) }
-        _ = machine.handle(.roundFinished(Sample.report(dirty: 1_000_000)))
-        for event in [SourceEvent.criuHeld, .filesSynced, .received(.standingBy), .journalWritten(.frozen), .networkCut] {
+        let behind = SourceEvent.roundFinished(Sample.report(dirty: 1_000_000))
+        for event in [
+            behind, .criuHeld, .filesSynced, .received(.standingBy), behind, .journalWritten(.frozen), .networkCut,
+        ] {
             _ = machine.handle(event)
         }
         let answer6 = machine.handle(.frozen)

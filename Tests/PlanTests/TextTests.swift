@@ -28,7 +28,8 @@ import Testing
                 == #"{"bytes_sent":9000,"container":"redis","destination":"beta","downtime_ms":0,"engine":"runc","#
                 + #""error":{"hint":"c","what":"a","why":"b"},"event":"result","memory_bytes":12288,"method":"pre-copy","#
                 + #""outcome":"rolled-back","phases":[{"duration_ms":0.25,"frozen":true,"name":"freeze","start_ms":700}],"#
-                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3}],"source":"alpha","total_ms":812.5}"#
+                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3,"same_pages":0,"zero_pages":0}],"#
+                + #""source":"alpha","steps":[],"total_ms":812.5}"#
         )
     }
 
@@ -60,7 +61,9 @@ import Testing
     @Test func `messages look plain`() throws {
         #expect(try Self.json(PeerMessage.release) == #"{"message":"release"}"#)
         #expect(try Self.json(PeerMessage.abort(reason: "no")) == #"{"body":{"reason":"no"},"message":"abort"}"#)
-        #expect(try Self.json(PeerMessage.running(Sample.running)) == #"{"body":{"pid":7,"thawedAt":1},"message":"running"}"#)
+        #expect(
+            try Self.json(PeerMessage.running(Sample.running))
+                == #"{"body":{"pid":7,"steps":[],"thawedAt":1},"message":"running"}"#)
         #expect(try Self.json(PeerMessage.state(.ready)) == #"{"body":{"standing":"ready"},"message":"state"}"#)
     }
 

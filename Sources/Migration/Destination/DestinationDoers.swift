@@ -58,7 +58,8 @@ final class DestinationDoers: Sendable {
         }
         server?.attach(ours)
         _ = try Host.Thread(named: "keeper") { [self] in
-            _ = try? child.wait()
+            // One that was sent away ends well.
+            if let status = try? child.wait(), status.isSuccess { return }
             let isCurrent = keeper.withLock { $0 === child }
             if isCurrent, !attempt.withLock({ $0.ending }) { keeperLost() }
         }

@@ -79,7 +79,8 @@ final class ProgressMeter: Sendable {
             guard phase.copiesMemory else { return progress }
             progress.pagesDone = min(counted.pagesDone, counted.pages)
             progress.pages = counted.pages
-            if let forecast = state.forecast {
+            if var forecast = state.forecast {
+                forecast.assume(rate: Double(progress.rate))
                 progress.remainingMS = forecast.time(toSend: progress.pagesLeft)
                 if case .copy = phase {
                     progress.predictedDowntimeMS = forecast.downtime(

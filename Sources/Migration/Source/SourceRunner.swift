@@ -41,6 +41,7 @@ final class SourceRunner: Sendable {
                     if doers.isShort { hurry.follow(phase) }
                     record.enter(phase)
                     meter?.entered(phase)
+                    if case .copy = phase { meter?.learned(machine.forecast) }
                     reporter.report(.phase(phase, at: record.elapsed))
                     Fault.reached(.source, phase)
                 case .note(let text): reporter.report(.note(text))
@@ -63,7 +64,6 @@ final class SourceRunner: Sendable {
 
     private func tell(_ round: RoundReport, _ forecast: Forecast?) {
         let number = record.add(round)
-        meter?.learned(forecast)
         reporter.report(
             .round(number, round, predictedDowntimeMS: forecast?.downtime(dirtyPages: round.dirtyPages)))
     }
