@@ -32,7 +32,7 @@ extension InTheLab {
         }
 
         private func guardian(of workload: Stamper) throws -> String {
-            try lab.alpha.shell("pgrep -f 'internal-guardian' | head -n 1").filter(\.isNumber)
+            try lab.alpha.shell("pgrep -f '[i]nternal-guardian' | head -n 1").filter(\.isNumber)
         }
 
         @Test func `the guardian serves the rest after migrate was killed`() throws {
@@ -71,7 +71,7 @@ extension InTheLab {
 
         @Test func `the keeper takes the rest after the destination's session was killed`() throws {
             try inTheFill { migration, workload, world in
-                try lab.beta.shell("kill -9 \"$(pgrep -f 'internal-session' | head -n 1)\"")
+                try lab.beta.shell("kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\"")
                 let outcome = try migration.outcome(within: .seconds(150))
                 #expect(outcome.exitCode == 0, "\(outcome)")
                 try settled(workload, world)
@@ -80,7 +80,7 @@ extension InTheLab {
 
         @Test func `both sides' processes may die in the fill`() throws {
             try inTheFill { migration, workload, world in
-                try lab.beta.shell("kill -9 \"$(pgrep -f 'internal-session' | head -n 1)\"")
+                try lab.beta.shell("kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\"")
                 try migration.signal("KILL")
                 #expect(try migration.outcome().exitCode == 137)
                 try settled(workload, world)
@@ -96,7 +96,7 @@ extension InTheLab {
             try lab.beta.shell("mkdir -p \(folder); mount -t tmpfs -o size=4m lab-journals \(folder)")
             try inTheFill { migration, workload, world in
                 try lab.beta.shell(
-                    "dd if=/dev/zero of=\(folder)/filler bs=64k 2>/dev/null || true; kill -9 \"$(pgrep -f 'internal-session' | head -n 1)\""
+                    "dd if=/dev/zero of=\(folder)/filler bs=64k 2>/dev/null || true; kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\""
                 )
                 let outcome = try migration.outcome(within: .seconds(150))
                 #expect(outcome.exitCode == 0, "\(outcome)")
@@ -127,6 +127,9 @@ extension InTheLab {
                 let host = try world.onlyHost(of: workload.id, within: .seconds(60))
                 #expect(host == lab.alpha)
                 try workload.verify(on: lab.alpha)
+                // The session at the destination hangs on purpose: its keeper settles.
+                try lab.beta.shell("kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\"")
+                try lab.recover()
                 try expectNothingLeft(by: workload, world)
             }
         }
