@@ -21,6 +21,10 @@ import Testing
             outcome: .rolledBack, container: "redis", engine: "runc", method: "pre-copy", source: "alpha",
             destination: "beta", downtimeMS: 0, totalMS: 812.5,
             phases: [PhaseSpan(name: "freeze", startMS: 700, durationMS: 0.25, frozen: true)],
+            steps: [
+                StepSpan(
+                    FrozenStep(name: "thaw", began: 1_800_000, ended: 2_300_000), side: .destination, migrationBegan: 300_000)
+            ],
             rounds: [RoundReport(pages: 3, bytesSent: 8192, durationMS: 1.5, dirtyPages: 1)], memoryBytes: 12288,
             bytesSent: 9000, error: Problem(what: "a", why: "b", hint: "c"))
         #expect(
@@ -28,7 +32,8 @@ import Testing
                 == #"{"bytes_sent":9000,"container":"redis","destination":"beta","downtime_ms":0,"engine":"runc","#
                 + #""error":{"hint":"c","what":"a","why":"b"},"event":"result","memory_bytes":12288,"method":"pre-copy","#
                 + #""outcome":"rolled-back","phases":[{"duration_ms":0.25,"frozen":true,"name":"freeze","start_ms":700}],"#
-                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3}],"source":"alpha","total_ms":812.5}"#
+                + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3}],"source":"alpha","#
+                + #""steps":[{"duration_ms":0.5,"name":"thaw","side":"destination","start_ms":1.5}],"total_ms":812.5}"#
         )
     }
 
@@ -60,7 +65,9 @@ import Testing
     @Test func `messages look plain`() throws {
         #expect(try Self.json(PeerMessage.release) == #"{"message":"release"}"#)
         #expect(try Self.json(PeerMessage.abort(reason: "no")) == #"{"body":{"reason":"no"},"message":"abort"}"#)
-        #expect(try Self.json(PeerMessage.running(Sample.running)) == #"{"body":{"pid":7,"thawedAt":1},"message":"running"}"#)
+        #expect(
+            try Self.json(PeerMessage.running(Sample.running))
+                == #"{"body":{"pid":7,"steps":[],"thawedAt":1},"message":"running"}"#)
         #expect(try Self.json(PeerMessage.state(.ready)) == #"{"body":{"standing":"ready"},"message":"state"}"#)
     }
 
