@@ -12,6 +12,11 @@ public struct Lab: Sendable {
     /// The walks that take longer than `make test` may.
     public static let isSlowWanted = getenv("MARTLET_LAB_SLOW") != nil
 
+    /// Failure points that somebody wants to see walked, in this order.
+    public static let wantedPoints = getenv("MARTLET_LAB_POINTS").map {
+        String(cString: $0).split(separator: " ").map(String.init)
+    }
+
     public let name: String
     /// The source tree.
     public let repository: String
