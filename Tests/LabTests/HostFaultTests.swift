@@ -126,8 +126,8 @@ extension InTheLab {
                 let migration = try Migration(
                     workload.id, from: lab.alpha, to: lab.beta.address, fault: "source.prepare.hold")
                 try #require(try Migration.isHeld(on: lab.alpha))
-                // Room for folders and journals' names, not for what is in them.
-                try lab.beta.shell("mount -t tmpfs -o size=4k lab-small \(path)")
+                // Room for names, not for what is in them.
+                try lab.beta.shell("mount -t tmpfs -o size=4k lab-small \(path); head -c 4096 /dev/zero >\(path)/fill")
                 try Migration.letGo(on: lab.alpha)
                 let outcome = try? migration.outcome()
                 try lab.beta.shell("umount -l \(path)")

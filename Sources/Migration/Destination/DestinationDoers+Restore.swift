@@ -155,7 +155,7 @@ extension DestinationDoers {
         try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
         for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
         mailbox.post(.discarded)
     }
@@ -164,7 +164,7 @@ extension DestinationDoers {
         let attempt = self.attempt.withLock { $0 }
         attempt.exit?.stop()
         attempt.shim?.remove()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         // Last: what can fail here must leave nothing but itself undone.
         try Fault.check()
         for folder in attempt.facts?.folders ?? [] {

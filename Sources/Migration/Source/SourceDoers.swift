@@ -186,7 +186,7 @@ final class SourceDoers: Sendable {
             }
         }
         parts?.files.cancel()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         mailbox.post(.rolledBack)
     }
 
@@ -218,7 +218,7 @@ final class SourceDoers: Sendable {
         do {
             parts?.memory.stop()
             if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
-            Places.remove(Places.volatile(migration))
+            Places.removeVolatile(migration)
             mailbox.post(.cleaned)
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))
