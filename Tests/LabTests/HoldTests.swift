@@ -108,8 +108,15 @@ extension InTheLab {
         // MARK: the cable
 
         /// TCP repeats what was lost: a short cut is a pause.
-        @Test(arguments: undecided + ["decide", "release", "fill", "clean"])
-        func `a cable that is out for a second leaves exactly one copy`(_ phase: String) throws {
+        @Test(arguments: ["prepare", "copy", "freeze", "ship", "decide", "release", "fill"])
+        func `a cable that is out for a second leaves exactly one copy`(_ phase: String) throws { try outForASecond(phase) }
+
+        @Test(.tags(.slow), .enabled(if: Lab.isSlowWanted), arguments: ["check", "cut", "capture", "restore", "clean"])
+        func `a cable that is out for a second at another phase leaves exactly one copy`(_ phase: String) throws {
+            try outForASecond(phase)
+        }
+
+        private func outForASecond(_ phase: String) throws {
             let workload = Stamper("lab-cable", megabytes: 24)
             try withWorkload(workload, on: lab.alpha) { world in
                 let migration = try migrate(workload, heldAt: phase) { _ in try lab.script("link", ["beta", "--cut"]) }
