@@ -66,7 +66,7 @@ public enum Migrator {
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record).run(SourceMachine(order))
         parts.exit.stop()
         link.close()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
