@@ -11,6 +11,7 @@
  *                  process that CRIU's page scan does not see (hide-pages.c)
  *   smaps.PID      dump: read instead of /proc/PID/smaps (cached-smaps.c)
  *   no-conntrack   dump: leave out the walk over connection tracking (conntrack.c)
+ *   temporary      written by us: folders that CRIU made in /tmp, one a line (temporary.c)
  *   control        restore: a listening SOCK_SEQPACKET socket (hold-restore.c)
  *
  * A file that isn't there leaves CRIU's behaviour as it is. PIDs are those

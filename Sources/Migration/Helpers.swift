@@ -33,7 +33,11 @@ public enum Helper {
         switch outcome {
         case .released: return
         case .nothingToKeep:
-            guard let last = records.last, ![.done, .aborted].contains(last.kind) else { return }
+            guard let last = records.last, ![.done, .aborted].contains(last.kind) else {
+                // A session that was killed before it had anything: nobody else knows of its door.
+                unlink(Places.door(migration))
+                return
+            }
             try serve(migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: nil)
         case .tookOver(let server):
             logLine(

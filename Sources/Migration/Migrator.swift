@@ -71,7 +71,7 @@ public enum Migrator {
         parts.exit.stop()
         link.close()
         // In doubt it stays: `recover` reads from it what is frozen here.
-        if !ending.needsRecover { Places.remove(Places.volatile(migration)) }
+        if !ending.needsRecover { Places.removeVolatile(migration) }
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }

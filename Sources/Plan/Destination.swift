@@ -24,6 +24,9 @@ public enum DestinationEvent: Hashable, Sendable {
 
     /// The restored container's tasks are gone: while held because CRIU died, later because it ended.
     case containerExited
+    /// The held copy, or the CRIU that would let it go, died, and this process knows that it never tried to let it go: no
+    /// instruction of it ran, whatever the journal says.
+    case heldCopyDied
     case timer(DestinationTimer)
     case failed(DestinationStep, Problem)
     /// `martlet recover --run-here` at the destination, confirmed by a person: the source is gone for good.
@@ -72,6 +75,8 @@ public enum DestinationStep: Hashable, Sendable {
 public enum DestinationTimer: String, Hashable, Sendable, CaseIterable {
     /// Ready and nothing heard: say `ready` again.
     case verdict
+    /// A step failed that can't be given up: try it again.
+    case again
     /// Filled and no `bye`.
     case bye
 }

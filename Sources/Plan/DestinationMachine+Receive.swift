@@ -62,7 +62,8 @@ extension DestinationMachine {
         case .received(.abort(let reason)): discard(Problem(what: "receive the container", why: reason))
         case .received(.bye): discard(Problem(what: "receive the container", why: "the source went away"))
         case .peerLost(let problem), .failed(_, let problem): discard(problem)
-        case .containerExited: discard(Problem(what: "restore the container", why: "its tasks died before they ran"))
+        case .containerExited, .heldCopyDied:
+            discard(Problem(what: "restore the container", why: "its tasks died before they ran"))
         case .interrupted: discard(Self.interrupted)
         default: []
         }

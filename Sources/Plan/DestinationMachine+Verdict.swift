@@ -6,7 +6,7 @@ extension DestinationMachine {
         switch event {
         case .received(.release): return release()
         case .received(.abort(let reason)): return discard(Problem(what: "receive the container", why: reason))
-        case .containerExited:
+        case .containerExited, .heldCopyDied:
             return discard(Problem(what: "hold the restored container", why: "its tasks died before they ran"))
         // Saying `ready` again is the question: the source answers with its verdict.
         case .connected: return [.send(.ready)]
@@ -32,7 +32,7 @@ extension DestinationMachine {
             // Perhaps on disk, not thawed: the next `release` tries again.
             state.stage = .ready
             return [.note("\(problem.what): \(problem.why)"), .startTimer(.verdict, Patience.verdict)]
-        case .containerExited:
+        case .containerExited, .heldCopyDied:
             return discard(Problem(what: "release the restored container", why: "its tasks died before they ran"))
         default: return []
         }
@@ -44,9 +44,13 @@ extension DestinationMachine {
             state.stage = .filling(running)
             return [.send(.running(running)), .enter(.fill), .startFill, record(.running)]
         case .failed(.thaw, let problem):
-            // Neither running nor to be given up: the next session tries again.
-            return finish(Ending(.failed, problem: problem, needsRecover: true))
+            // Neither running nor to be given up. Only this session and its keeper have the memory: try again and again.
+            return [.note("\(problem.what): \(problem.why); trying again"), .startTimer(.again, Patience.retry)]
+        case .timer(.again): return [.thaw]
         case .containerExited: return declareLost()
+        // Nothing of it ran, so `released` is void.
+        case .heldCopyDied:
+            return discard(Problem(what: "release the restored container", why: "its tasks died before they ran"))
         default: return []
         }
     }
@@ -73,7 +77,9 @@ extension DestinationMachine {
             return [.note("the container ended by itself after it was moved")] + filled()
         case .received(.release), .received(.abort):
             return [.send(running.map(PeerMessage.running) ?? .state(.running(nil)))]
-        case .failed(.fill, let problem): return [.note("\(problem.what): \(problem.why); trying again"), .startFill]
+        case .failed(.fill, let problem):
+            return [.note("\(problem.what): \(problem.why); trying again"), .startTimer(.again, Patience.retry)]
+        case .timer(.again): return [.startFill]
         default: return []
         }
     }

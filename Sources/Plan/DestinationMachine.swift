@@ -123,6 +123,10 @@ public struct DestinationMachine: ~Copyable, Sendable {
         case .received(.inquire): return state.stage == .finished ? [] : [.send(.state(standing))]
         default: break
         }
+        if state.stage == .idle, event != .started, !records.isEmpty {
+            // A source that dials fast is heard before the session that took over has begun; what there is comes first.
+            return settle() + handle(event)
+        }
         switch state.stage {
         case .idle: return idle(event)
         case .checking(let wrong): return checking(wrongVersion: wrong, event)

@@ -16,12 +16,15 @@ public struct FailurePoint: Hashable, Sendable, CustomStringConvertible {
         case killAgent = "kill-agent"
         /// Break all connections.
         case cutLink = "cut-link"
-        /// The phase's action fails.
+        /// The phase's actions fail. Three of them: no phase does more at once, so what is tried again later succeeds.
         case fail
         /// The phase's action never ends; a timer or the peer must notice.
         case hang
-        /// The journal can't be written.
+        /// The record by which the phase is announced can't be written, once.
         case failJournal = "fail-journal"
+        /// The role stands still at the phase's beginning until the test lets it go on, having done something from outside
+        /// meanwhile: a container killed, a cable pulled, a Ctrl-C. Not in `all`: by itself it is no fault.
+        case hold
     }
 
     public var role: Role
@@ -49,26 +52,54 @@ public struct FailurePoint: Hashable, Sendable, CustomStringConvertible {
         return true
     }
 
+    /// Whether this point is meant when `role` writes a record of this kind.
+    public func hit(_ role: Role, writing kind: JournalRecord.Kind) -> Bool {
+        guard what == .failJournal, role == self.role else { return false }
+        return Self.announcements(role)[kind] == phase
+    }
+
     /// Every point that makes sense, rounds not told apart: for table-driven tests.
     public static let all: [FailurePoint] = Role.allCases.flatMap { role in
-        Phase.names.flatMap { phase in
-            What.allCases.filter { makesSense(role, phase, $0) }.map { FailurePoint(role: role, phase: phase, what: $0) }
+        phases(of: role).flatMap { phase in
+            What.allCases.filter { $0 != .hold && makesSense(role, phase, $0) }
+                .map { FailurePoint(role: role, phase: phase, what: $0) }
+        }
+    }
+
+    /// The phases that a role comes by. The destination sees nothing of what is done to the container at the source.
+    public static func phases(of role: Role) -> [String] {
+        role == .source ? Phase.names : Phase.names.filter { !["freeze", "capture", "ship"].contains($0) }
+    }
+
+    /// The phases that begin with a record of the role's journal, or end with it.
+    private static func announcements(_ role: Role) -> [JournalRecord.Kind: String] {
+        switch role {
+        case .source: [.opened: "prepare", .frozen: "cut", .decided: "decide", .running: "fill", .done: "clean"]
+        case .destination: [.opened: "prepare", .ready: "decide", .released: "release", .running: "fill", .done: "clean"]
         }
     }
 
     private static func makesSense(_ role: Role, _ phase: String, _ what: What) -> Bool {
-        let criuLives: Set<String> =
-            role == .source
-            ? ["cut", "freeze", "capture", "ship", "restore", "decide", "release", "fill"]
-            : ["cut", "freeze", "capture", "ship", "restore", "decide", "release"]
-        let journalWrites: Set<String> =
-            role == .source ? ["prepare", "cut", "decide", "fill", "clean"] : ["prepare", "decide", "release", "clean"]
+        guard phases(of: role).contains(phase) else { return false }
         switch what {
-        case .kill, .killKeeper, .cutLink, .fail, .hang: return true
+        case .kill, .killKeeper, .cutLink, .fail, .hold: return true
         case .killAgent: return role == .destination
-        case .killCriu: return criuLives.contains(phase)
-        case .failJournal: return journalWrites.contains(phase)
+        case .killCriu: return criuLives(role).contains(phase)
+        case .failJournal: return announcements(role).values.contains(phase)
+        case .hang: return hangs(role).contains(phase)
         }
+    }
+
+    private static func criuLives(_ role: Role) -> Set<String> {
+        let both: Set<String> = ["cut", "restore", "decide", "release"]
+        return role == .source ? both.union(["freeze", "capture", "ship", "fill"]) : both
+    }
+
+    /// Phases that wait for something that may never come: CRIU, rsync, a task that can't be frozen. The others wait for
+    /// the peer, or for steps of the kernel that have a limit of their own.
+    private static func hangs(_ role: Role) -> Set<String> {
+        role == .source
+            ? ["prepare", "copy", "cut", "freeze", "capture", "ship"] : ["check", "prepare", "copy", "restore"]
     }
 
     /// - Throws: `OptionError` in words.

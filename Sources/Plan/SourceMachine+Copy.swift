@@ -229,6 +229,6 @@ extension SourceMachine {
     mutating func awaitingReady(_ pass: FinalPass, _ event: SourceEvent) -> [SourceAction]? {
         guard case .received(let message) = event, message.standing == .ready else { return nil }
         state.stage = .deciding(pass, aborted: nil)
-        return [record(.decided, pass: pass), .enter(.decide), .stopTimer(.frozen), .stopTimer(.deadline)]
+        return [.enter(.decide), record(.decided, pass: pass), .stopTimer(.frozen), .stopTimer(.deadline)]
     }
 }

@@ -67,6 +67,7 @@ public struct SourceMachine: ~Copyable, Sendable {
         switch event {
         case .connected: state.link = .up
         case .connectionFailed, .peerLost: state.link = .down
+        case .containerExited: state.exited = true
         default: break
         }
         switch state.stage {
@@ -107,6 +108,10 @@ public struct SourceMachine: ~Copyable, Sendable {
 
     mutating func finish(_ ending: Ending) -> [SourceAction] {
         state.stage = .finished
+        var ending = ending
+        if state.exited, ending.outcome == .rolledBack {
+            ending = Ending(.failed, problem: Self.exited, needsRecover: ending.needsRecover)
+        }
         return SourceTimer.allCases.map(SourceAction.stopTimer) + [.finish(ending)]
     }
 

@@ -102,6 +102,8 @@ struct SourceState: Hashable, Sendable {
     }
 
     var stage: Stage = .idle
+    /// The container ended, whoever did it: nothing runs here any more that could run on.
+    var exited = false
     var link: Link = .down
     var touched: Touched = []
     var convergence: Convergence?

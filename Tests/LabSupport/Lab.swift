@@ -1,5 +1,9 @@
 import Glibc
 public import Host
+import Synchronization
+
+/// No test ends the clients' host: looked at once.
+private let isClientUp = Mutex(false)
 
 /// The lab of `lab/`, used through its scripts only, as a person would.
 ///
@@ -11,6 +15,11 @@ public struct Lab: Sendable {
     public static let isWanted = getenv("MARTLET_LAB_TESTS") != nil
     /// The walks that take longer than `make test` may.
     public static let isSlowWanted = getenv("MARTLET_LAB_SLOW") != nil
+
+    /// Failure points that somebody wants to see walked, in this order.
+    public static let wantedPoints = getenv("MARTLET_LAB_POINTS").map {
+        String(cString: $0).split(separator: " ").map(String.init)
+    }
 
     public let name: String
     /// The source tree.
@@ -37,7 +46,8 @@ public struct Lab: Sendable {
     /// Makes what isn't there, starts agents that ended, mends links. Takes a second when all is well.
     public func up() throws {
         try script("up", ["alpha", "beta"])
-        try script("client", ["client"])
+        if !isClientUp.withLock({ $0 }) { try script("client", ["client"]) }
+        isClientUp.withLock { $0 = true }
         for host in hosts { try script("link", [host.name, "--clear"]) }
     }
 

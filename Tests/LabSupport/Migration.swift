@@ -54,8 +54,26 @@ public final class Migration: Sendable {
         } != nil
     }
 
+    /// Waits until a role stands still at a point `….hold`, on either host.
+    /// - Returns: false if it did not come there.
+    public static func isHeld(on host: LabHost, within limit: Duration = .seconds(60)) throws -> Bool {
+        let tries = limit.components.seconds * 50
+        return try host.run(
+            ["sh", "-c", "for i in $(seq \(tries)); do [ -e \(held) ] && exit 0; sleep 0.02; done; exit 1"],
+            timeout: limit + .seconds(60)
+        ).status.isSuccess
+    }
+
+    /// Lets a held role go on.
+    public static func letGo(on host: LabHost) throws { try host.shell("rm -f \(held)") }
+
+    private static let held = "/run/martlet/held"
+
     /// Sends a signal to martlet itself.
     public func signal(_ signal: String) throws { try host.shell("kill -\(signal) \"$(cat \(pidFile))\"") }
+
+    /// Whether it ends within a time.
+    public func ends(within limit: Duration) -> Bool { ((try? process.end(within: limit)) ?? nil) != nil }
 
     /// Waits for the end. What takes longer than the limit is ended, and an error.
     public func outcome(within limit: Duration = .seconds(180)) throws -> Outcome {

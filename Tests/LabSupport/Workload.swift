@@ -1,4 +1,8 @@
 import Host
+import Synchronization
+
+/// Which programs this run has put into which hosts.
+private let installed = Mutex<Set<String>>([])
 
 /// A program in a container that can tell whether it is still what it was.
 ///
@@ -33,12 +37,15 @@ extension Workload {
     func compile(_ source: String, for host: LabHost) throws -> String {
         let name = String(source.split(separator: ".")[0])
         let program = "/tmp/martlet-\(lab.name)-\(name)"
+        let place = "/usr/local/bin/\(name)"
+        // Tests of one lab come one after the other, so nothing races here.
+        if installed.withLock({ $0.contains("\(host) \(name)") }) { return place }
         let run = try Spawn.run(
             "cc", ["-O2", "-g", "-Wall", "-Wextra", "-pthread", "-static", "-o", program, lab.support(source)],
             timeout: .seconds(120))
         guard run.status.isSuccess else { throw LabError("cc \(source)", run) }
-        let place = "/usr/local/bin/\(name)"
         try host.install(program, at: place, executable: true)
+        installed.withLock { _ = $0.insert("\(host) \(name)") }
         return place
     }
 

@@ -118,6 +118,24 @@ extension InTheLab {
                 mend: { try lab.beta.shell("umount -l /data") })
         }
 
+        /// What the pre-flight found free is full when it is needed.
+        @Test(arguments: ["/data", "/var/lib/martlet"])
+        func `a disk that fills up in the middle rolls back`(_ path: String) throws {
+            let workload = Tiny("lab-full")
+            try withWorkload(workload, on: lab.alpha) { world in
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, fault: "source.prepare.hold")
+                try #require(try Migration.isHeld(on: lab.alpha))
+                // Room for names, not for what is in them.
+                try lab.beta.shell("mount -t tmpfs -o size=4k lab-small \(path); head -c 4096 /dev/zero >\(path)/fill")
+                try Migration.letGo(on: lab.alpha)
+                let outcome = try? migration.outcome()
+                try lab.beta.shell("umount -l \(path)")
+                try expectStayed(try #require(outcome), workload, on: lab.alpha, world, codes: [4])
+                #expect(outcome?.report?.error?.why.contains("No space left") == true, "\(String(describing: outcome))")
+            }
+        }
+
         @Test func `a destination with too little memory refuses`() throws {
             let workload = Redis("lab-no-memory", memory: "64M")
             try withWorkload(workload, on: lab.alpha) { world in

@@ -208,7 +208,8 @@ struct PageStoreTests {
             return
         }
         #expect(kernel.errno == ENOSPC)
-        #expect(landed > 1000 && (0..<landed).allSatisfy { value(store, $0) == 1 })
+        #expect(landed > 1000, "\(landed) pages")
+        #expect((0..<landed).allSatisfy { value(store, $0) == 1 })
         #expect(store.statistics.stored == PageCount(landed))
         store.drop(space)
         try land(store, 0, 64, value: 2)  // room again

@@ -129,4 +129,41 @@ import Testing
         let answer10 = machine.handle(.journalWritten(.released))
         #expect(answer10 == [.thaw])
     }
+
+    @Test func `a session that took over settles before it listens to anybody`() {
+        var machine = DestinationMachine(recovering: [Sample.record(.opened, .destination)], container: .gone)!
+        let first = machine.handle(.received(.abort(reason: "it went away")))
+        #expect(first.contains(.discard))
+        _ = machine.handle(.started)
+        let second = machine.handle(.discarded)
+        #expect(second.contains { if case .journal(let record) = $0 { record.kind == .aborted } else { false } })
+    }
+
+    private static func thawing() -> DestinationMachine {
+        var machine = DestinationMachine(
+            recovering: [.opened, .ready].map { Sample.record($0, .destination) }, container: .frozen)!
+        for event in [DestinationEvent.started, .received(.release), .journalWritten(.released)] { _ = machine.handle(event) }
+        return machine
+    }
+
+    @Test func `a thaw that fails is tried again and never given up`() {
+        var machine = Self.thawing()
+        let failed = machine.handle(.failed(.thaw, Sample.problem))
+        #expect(failed.contains { if case .startTimer(.again, _) = $0 { true } else { false } })
+        #expect(!failed.contains { if case .finish = $0 { true } else { false } })
+        let again = machine.handle(.timer(.again))
+        #expect(again == [.thaw])
+    }
+
+    @Test func `a copy that died before anybody let it go is discarded although it was released`() {
+        var machine = Self.thawing()
+        let actions = machine.handle(.heldCopyDied)
+        #expect(actions.contains(.discard))
+    }
+
+    @Test func `a copy that died when it was let go is lost`() {
+        var machine = Self.thawing()
+        let actions = machine.handle(.containerExited)
+        #expect(!actions.contains(.discard))
+    }
 }

@@ -58,7 +58,9 @@ import Testing
 
     @Test func `every failure point comes back from its text`() throws {
         #expect(FailurePoint.all.count > 100)
-        for point in FailurePoint.all { #expect(try FailurePoint.parse(point.description) == point) }
+        #expect(FailurePoint.all.allSatisfy { $0.what != .hold })
+        let hold = FailurePoint(role: .source, phase: "freeze", what: .hold)
+        for point in FailurePoint.all + [hold] { #expect(try FailurePoint.parse(point.description) == point) }
     }
 
     @Test func `a failure point can name a round`() throws {
@@ -69,9 +71,18 @@ import Testing
         #expect(try FailurePoint.parse("source.freeze.kill").hit(.source, .freeze))
     }
 
+    @Test func `a failing journal is a matter of the record that announces the phase`() throws {
+        let point = try FailurePoint.parse("source.decide.fail-journal")
+        #expect(point.hit(.source, writing: .decided))
+        #expect(!point.hit(.source, writing: .frozen))
+        #expect(!point.hit(.destination, writing: .ready))
+        #expect(try FailurePoint.parse("destination.decide.fail-journal").hit(.destination, writing: .ready))
+        #expect(try !FailurePoint.parse("source.decide.kill").hit(.source, writing: .decided))
+    }
+
     @Test(arguments: [
         "", "source.freeze", "source.freeze.dance", "moon.freeze.kill", "source.nap.kill", "source.copy-x.kill",
-        "source.freeze.kill-agent",
+        "source.freeze.kill-agent", "destination.capture.kill", "source.clean.hang",
     ])
     func `a wrong failure point is refused in words`(_ text: String) {
         #expect(throws: OptionError.self) { try FailurePoint.parse(text) }

@@ -21,6 +21,10 @@ import Testing
             outcome: .rolledBack, container: "redis", engine: "runc", method: "pre-copy", source: "alpha",
             destination: "beta", downtimeMS: 0, totalMS: 812.5,
             phases: [PhaseSpan(name: "freeze", startMS: 700, durationMS: 0.25, frozen: true)],
+            steps: [
+                StepSpan(
+                    FrozenStep(name: "thaw", began: 1_800_000, ended: 2_300_000), side: .destination, migrationBegan: 300_000)
+            ],
             rounds: [RoundReport(pages: 3, bytesSent: 8192, durationMS: 1.5, dirtyPages: 1)], memoryBytes: 12288,
             bytesSent: 9000, error: Problem(what: "a", why: "b", hint: "c"))
         #expect(
@@ -29,7 +33,7 @@ import Testing
                 + #""error":{"hint":"c","what":"a","why":"b"},"event":"result","memory_bytes":12288,"method":"pre-copy","#
                 + #""outcome":"rolled-back","phases":[{"duration_ms":0.25,"frozen":true,"name":"freeze","start_ms":700}],"#
                 + #""rounds":[{"bytes_sent":8192,"dirty_pages":1,"duration_ms":1.5,"pages":3,"same_pages":0,"zero_pages":0}],"#
-                + #""source":"alpha","steps":[],"total_ms":812.5}"#
+                + #""source":"alpha","steps":[{"duration_ms":0.5,"name":"thaw","side":"destination","start_ms":1.5}],"total_ms":812.5}"#
         )
     }
 

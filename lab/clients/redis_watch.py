@@ -70,6 +70,14 @@ class Connection:
             self.drop()
             return None
 
+    def insist(self, *words):
+        """A command that may happen twice: again until there is a reply, for ten tries."""
+        for _ in range(10):
+            answer = self.call(*words)
+            if answer is not None:
+                return answer
+        return None
+
     def line(self):
         while b"\r\n" not in self.buffer:
             self.more()
@@ -183,13 +191,13 @@ def main():
     lost, check = 0, Connection(address)
     for n in range(result["writes"]):
         key = b"%s:%d" % (a.prefix, n)
-        if check.call(b"GET", key) != value_of(n, a.size):
+        if check.insist(b"GET", key) != value_of(n, a.size):
             lost += 1
         if not a.keep:
-            check.call(b"DEL", key)
+            check.insist(b"DEL", key)
     # The write that was in flight when we stopped may have happened without its reply.
     if not a.keep:
-        check.call(b"DEL", b"%s:%d" % (a.prefix, result["writes"]))
+        check.insist(b"DEL", b"%s:%d" % (a.prefix, result["writes"]))
     print(json.dumps({
         "event": "watched", "writes": result["writes"], "lost": lost, "wrong_reads": result["wrong"],
         "reconnects": sum(max(c.reconnects, 0) for c in connections),

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Host
 
@@ -85,8 +86,18 @@ public struct CriuShim: Sendable {
         try write(Array(configuration.text.utf8), to: configurationPath)
     }
 
-    /// Removes the folder and the files in it.
+    /// Removes folders in /tmp that a CRIU left which was killed; one that ended by itself has removed them.
+    /// - Parameter directory: of a library's files, whether there or not.
+    public static func removeTemporary(of directory: String) {
+        guard let text = try? FileIO.readLine("\(directory)/temporary") else { return }
+        for path in text.split(separator: "\n").map(String.init) where path.hasPrefix("/tmp/") && !path.contains("..") {
+            if rmdir(path) != 0, errno == EBUSY, linux_umount(path, LINUX_MNT_DETACH) >= 0 { rmdir(path) }
+        }
+    }
+
+    /// Removes the folder and the files in it, and what CRIU left.
     public func remove() {
+        Self.removeTemporary(of: directory)
         for name in (try? FileIO.list(directory)) ?? [] { unlink("\(directory)/\(name)") }
         rmdir(directory)
     }

@@ -94,17 +94,26 @@ public final class RestoreRunner: Sendable {
         try control.release(options: request.options.encoded(), freeze: cgroup, newCgroupNamespace: request.newCgroupNamespace)
     }
 
+    /// Whether a held restore's CRIU still lives, asked of the kernel now. Without it restored tasks must not be let go: they
+    /// would run on in the middle of being restored.
+    public var isAlive: Bool {
+        guard let control = state.withLock({ $0.control }) else { return false }
+        guard let events = try? Poll.wait(control.descriptor, for: .input, until: .now) else { return false }
+        return !events.contains(.hangUp)
+    }
+
     /// Lets the restored tasks run. Only after the source has decided: from here on there is no way back.
     public func go() throws(CriuError) {
         let (phase, control, cgroup) = try state.withLock { state throws(CriuError) in
-            guard state.phase == .frozen || state.phase == .waiting else {
+            // Going already: a thaw that failed is tried again.
+            guard [.frozen, .waiting, .going].contains(state.phase) else {
                 throw .shim(what: "a restore that isn't ready (\(state.phase)) can't go")
             }
             defer { state.phase = .going }
             state.deadline = .now + request.startLimit
             return (state.phase, state.control, state.cgroup)
         }
-        if phase == .frozen, let cgroup {
+        if phase != .waiting, let cgroup {
             do { try CgroupFreezer(path: cgroup).thaw() } catch { throw .system(error) }
         } else {
             try control?.go()

@@ -115,6 +115,8 @@ public final class Agent: Sendable {
         _ = try Thread(named: "reap") {
             let status = try? child.wait()
             logLine("agent: session \(id) ended: \(status.map { "\($0)" } ?? "unknown")")
+            // A killed session's keeper listens at the same door; without one the door leads nowhere.
+            if (try? UnixSocket.connect(to: path, .stream)) == nil { unlink(path) }
         }
         return try UnixSocket.connect(to: path, .stream)
     }

@@ -1,3 +1,4 @@
+import Containers
 import Glibc
 public import Host
 public import Model
@@ -48,6 +49,12 @@ public enum Places {
                 throw SystemError(call: "mkdir", subject: made, errno: errno)
             }
         }
+    }
+
+    /// Removes what a migration had in memory only, and what a killed CRIU of it left elsewhere.
+    static func removeVolatile(_ migration: MigrationID) {
+        CriuShim.removeTemporary(of: "\(volatile(migration))/shim")
+        remove(volatile(migration))
     }
 
     /// Removes a folder that Martlet made, without following links and without leaving its file system: a mount below

@@ -26,9 +26,22 @@ struct Attempt {
     let spaces = SpaceTable()
     var files: [RsyncRun] = []
     var discarding = false
+    /// Whether anybody began to let the restored copy go, or the copy died before.
+    var held = Held.yet
+    /// Tells when the restored container ends.
+    var exit: ExitWatch?
     /// The session is about to end: a keeper's death means nothing any more.
     var ending = false
     var keeperLink: KeeperLink?
+
+    /// Set once: who comes first, the thaw or the death, decides whether the copy ever ran.
+    enum Held { case yet, thawing, died }
+
+    /// - Returns: false if the copy died before.
+    mutating func beginThaw() -> Bool {
+        if held == .yet { held = .thawing }
+        return held == .thawing
+    }
 
     /// Folders of this attempt.
     struct Folders: Sendable {

@@ -126,6 +126,7 @@ extension DestinationDoers {
     private func watch(_ runner: RestoreRunner) throws {
         _ = try Host.Thread(named: "restore-events") { [self] in
             var stageBegan = MonotonicInstant.now.nanoseconds
+            var isReady = false
             while let event = runner.events.next() {
                 switch event {
                 case .held(let cgroup):
@@ -139,12 +140,18 @@ extension DestinationDoers {
                     stageBegan = MonotonicInstant.now.nanoseconds
                 case .ready:
                     steps.note("criu: to the frozen tasks", since: stageBegan)
+                    isReady = true
                     mailbox.post(.restored)
+                    watchExit()
                 case .finished: return
                 case .failed(let error):
                     if attempt.withLock({ $0.discarding }) { return }
-                    mailbox.post(.failed(.restore, Problem.of(error, what: "restore the container at the destination")))
-                    return
+                    guard isReady else {
+                        return mailbox.post(
+                            .failed(.restore, Problem.of(error, what: "restore the container at the destination")))
+                    }
+                    logLine("session \(migration): after the restore: \(error)")
+                    return copyDied(surely: attempt.withLock { $0.site }?.liveness == .gone)
                 }
             }
         }

@@ -56,8 +56,36 @@ extension DestinationDoers {
         }
     }
 
+    /// Watches the first process of what was restored: with it its whole pid namespace ends.
+    func watchExit() {
+        guard let site = attempt.withLock({ $0.site }), let all = try? site.cgroup.processes(),
+            let first = all.first(where: { (try? ProcessStatus.of(pid: $0))?.innermostPID == 1 })
+        else { return }
+        // Without a watch an end is noticed later, by the fault server or by the runtime.
+        let watch = try? ExitWatch(pid: first) { [self] in copyDied(surely: true) }
+        attempt.withLock { $0.exit = watch }
+    }
+
+    /// The copy is gone, or CRIU, without which a held one can never run.
+    func copyDied(surely isGone: Bool) {
+        let neverRan = attempt.withLock { attempt in
+            if attempt.held == .yet { attempt.held = .died }
+            return attempt.held == .died
+        }
+        if neverRan {
+            mailbox.post(.heldCopyDied)
+        } else if isGone {
+            attempt.withLock { $0.ending = true }
+            mailbox.post(.containerExited)
+        }
+    }
+
     func thaw() throws {
         let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
+        if let runner {
+            if attempt.withLock({ $0.held }) == .yet, !runner.isAlive { copyDied(surely: true) }
+            guard attempt.withLock({ $0.beginThaw() }) else { return }  // its end was told
+        }
         try steps.time("thaw") { if let runner { try runner.go() } else { try site?.thaw() } }
         let thawedAt = MonotonicInstant.now.nanoseconds
         if let network { try network.open() } else { try reopenNetwork() }
@@ -115,6 +143,7 @@ extension DestinationDoers {
             (attempt.discarding, attempt.ending) = (true, true)
             return attempt
         }
+        attempt.exit?.stop()
         if let runner = attempt.runner {
             try runner.abort()
         } else if let site = attempt.site, site.cgroup.exists {
@@ -127,18 +156,21 @@ extension DestinationDoers {
         try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
         for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
         mailbox.post(.discarded)
     }
 
     func clean() throws {
         let attempt = self.attempt.withLock { $0 }
+        attempt.exit?.stop()
+        attempt.shim?.remove()
+        Places.removeVolatile(migration)
+        // Last: what can fail here must leave nothing but itself undone.
+        try Fault.check()
         for folder in attempt.facts?.folders ?? [] {
             try BundleKeeper().record(folder, container: attempt.offer?.container.id ?? "")
         }
-        attempt.shim?.remove()
-        Places.remove(Places.volatile(migration))
         mailbox.post(.cleaned)
     }
 }

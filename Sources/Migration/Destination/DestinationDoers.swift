@@ -36,7 +36,14 @@ final class DestinationDoers: Sendable {
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }
         Fault.register(.killKeeper) { [self] in _ = try? keeper.withLock { $0 }?.kill(SIGKILL) }
-        Fault.register(.killCriu) { [self] in if let pid = criuPID() { kill(pid, SIGKILL) } }
+        // The agent is this session's parent: it starts no other.
+        Fault.register(.killAgent) { if getppid() > 1 { kill(getppid(), SIGKILL) } }
+        Fault.register(.killCriu) { [self] in
+            guard let pid = criuPID(), let process = try? Pidfd(pid: pid) else { return }
+            kill(pid, SIGKILL)
+            // What comes after the fault finds it done.
+            _ = try? Poll.wait(process.descriptor.raw, for: .input, until: .now + .seconds(5))
+        }
     }
 
     /// Starts the process that takes over if this one dies, and gives it what there is to be kept.
@@ -95,7 +102,7 @@ final class DestinationDoers: Sendable {
     var isShort: Bool { attempt.withLock { $0.facts?.lazy ?? false } }
 
     func perform(_ action: DestinationAction) {
-        if Fault.isActive(.hang) { return }
+        if Fault.hangs, !action.undoes { return }
         switch action {
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
@@ -117,7 +124,7 @@ final class DestinationDoers: Sendable {
         do {
             _ = try Host.Thread(named: name) { [self] in
                 do {
-                    if Fault.isActive(.fail), step != .discard { throw TransferProblem("made to fail") }
+                    if ![.discard, .clean].contains(step) { try Fault.check() }
                     try body()
                 } catch {
                     mailbox.post(.failed(step, Problem.of(error, what: "\(step.words) at the destination")))
@@ -130,7 +137,7 @@ final class DestinationDoers: Sendable {
 
     private func write(_ record: JournalRecord) {
         do {
-            if Fault.isActive(.failJournal) { throw TransferProblem("made to fail") }
+            try Fault.check(.destination, writing: record.kind)
             let file = try journal.withLock { file throws(SystemError) in
                 if file == nil { file = try JournalFile(migration, .destination) }
                 return file
@@ -159,6 +166,16 @@ final class DestinationDoers: Sendable {
             }
         } catch {
             logLine("session \(migration): a connection of role \(preamble.role): \(error)")
+        }
+    }
+}
+
+extension DestinationAction {
+    /// What must work even while a fault holds everything else.
+    fileprivate var undoes: Bool {
+        switch self {
+        case .discard, .clean, .journal, .send: true
+        default: false
         }
     }
 }

@@ -47,7 +47,7 @@ final class SourceDoers: Sendable {
     var isShort: Bool { parts?.facts.lazy ?? false }
 
     func perform(_ action: SourceAction) {
-        if Fault.isActive(.hang), !action.undoes { return }
+        if Fault.hangs, !action.undoes { return }
         switch action {
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
@@ -87,6 +87,7 @@ final class SourceDoers: Sendable {
         case .refreeze:
             now(.refreeze) {
                 try $0.freezer.requestFreeze()
+                try $0.dump.requireAlive()
                 self.mailbox.post(.refrozen)
             }
         case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
@@ -103,7 +104,7 @@ final class SourceDoers: Sendable {
     /// On the loop's own thread: steps of microseconds, for which a thread's start would be too slow.
     private func now(_ step: SourceStep, _ body: (Parts) throws -> Void) {
         do {
-            if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+            try Fault.check()
             guard let parts else { return }
             try body(parts)
         } catch {
@@ -115,7 +116,7 @@ final class SourceDoers: Sendable {
         guard let parts else { return }
         background(name) {
             do {
-                if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+                try Fault.check()
                 try body(parts)
             } catch {
                 self.mailbox.post(.failed(step, Problem.of(error, what: step.words)))
@@ -132,7 +133,7 @@ final class SourceDoers: Sendable {
 
     private func write(_ record: JournalRecord) {
         do {
-            if Fault.isActive(.failJournal) { throw TransferProblem("made to fail") }
+            try Fault.check(.source, writing: record.kind)
             let file = try journal.withLock { file throws(SystemError) in
                 if file == nil { file = try JournalFile(migration, .source) }
                 return file
@@ -209,13 +210,14 @@ final class SourceDoers: Sendable {
             }
         }
         parts?.files.cancel()
-        Places.remove(Places.volatile(migration))
+        Places.removeVolatile(migration)
         mailbox.post(.rolledBack)
     }
 
     private func killSource() {
         do {
             parts?.exit.stop()
+            try Fault.check()
             try site.kill()
             if let parts { parts.dump.finish() } else { try OrphanedDump.end(of: migration) }
             mailbox.post(.sourceKilled)
@@ -240,7 +242,7 @@ final class SourceDoers: Sendable {
         do {
             parts?.memory.stop()
             if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
-            Places.remove(Places.volatile(migration))
+            Places.removeVolatile(migration)
             mailbox.post(.cleaned)
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))

@@ -84,6 +84,9 @@ final class SourceDump: Sendable {
         if let rebuilt = snapshot.rebuilt(maps: maps) { try shim.setSmaps(rebuilt, of: pid) }
     }
 
+    /// For an orderly end: the container stands still meanwhile, and a CRIU that is killed lets its tasks go as well.
+    private static let abandonLimit = Duration.seconds(3)
+
     /// The dump is void: failure as the verdict lets the tasks go; a CRIU that does not listen is killed, which does too.
     func abandon() {
         guard
@@ -92,7 +95,9 @@ final class SourceDump: Sendable {
                 return session
             })
         else { return }
-        if (try? criu.answer(success: false)) == nil || (try? criu.waitForEnd(within: .seconds(10))) == .some(nil) { criu.kill() }
+        // Behind the verdict come questions more, such as `network-unlock`; CRIU's last word is that the dump failed.
+        if (try? criu.answer(success: false)) != nil { _ = try? criu.finish(within: Self.abandonLimit) }
+        if (try? criu.waitForEnd(within: Self.abandonLimit)) == .some(nil) { criu.kill() }
         shim.remove()
     }
 
@@ -106,6 +111,14 @@ final class SourceDump: Sendable {
         else { return }
         criu.kill()
         shim.remove()
+    }
+
+    /// Asked after the cgroup's second freeze: a CRIU that died before it has let the tasks run on, and what they did since
+    /// is in no image.
+    func requireAlive() throws {
+        guard let criu = session.withLock({ $0 }), try criu.waitForEnd(within: .zero) == nil else {
+            throw TransferProblem("CRIU ended between the dump and the second freeze: the container ran on")
+        }
     }
 
     func kill() { session.withLock { $0 }?.kill() }

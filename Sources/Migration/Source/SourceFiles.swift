@@ -44,6 +44,8 @@ final class SourceFiles: @unchecked Sendable {
         for _ in 0..<Self.moreAttempts where round.incomplete != nil {
             round = try source.copy(over: try tunnel(source.hasCopied ? .later : .first), processes: processes())
         }
+        // Later passes make up for later ones; nothing makes up for a first one that never succeeded.
+        if !source.hasCopied, let why = round.incomplete { throw TransferProblem("copying files: \(why)") }
         return round
     }
 

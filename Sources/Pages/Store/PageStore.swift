@@ -17,6 +17,7 @@ import Synchronization
 public final class PageStore: Sendable {
     let core: StoreCore
     private let ahead = SlotAhead()
+    private let endingAhead = Mutex<Void>(())
     /// Someone waits for missing pages: landing calls `watcher` while this isn't 0.
     private let watched = Atomic<Int>(0)
     private let watcher = Mutex<(@Sendable () -> Void)?>(nil)
@@ -47,7 +48,8 @@ public final class PageStore: Sendable {
     deinit { endLandingAhead() }
 
     /// Gives back what was allocated ahead of the receivers; landing goes on without it.
-    func endLandingAhead() { for slot in ahead.stop() { core.giveBack(slot) } }
+    /// Whoever calls it while another does waits until all is given back.
+    func endLandingAhead() { endingAhead.withLock { _ in for slot in ahead.stop() { core.giveBack(slot) } } }
 
     /// Descriptors to give to another process, borrowed: valid while the store lives.
     public var dataDescriptor: Int32 { core.data.descriptor.raw }
@@ -72,8 +74,20 @@ public final class PageStore: Sendable {
         notifyWatcher()
     }
 
+    /// A medium that is full may be so only by what was allocated ahead, or by an allocation that is about to fail and to
+    /// give its part back: that ends, and the pages are tried once more.
     private func landInChunk(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError)
     {
+        do throws(StoreError) {
+            try landOnce(key, pages, bytes, hot)
+        } catch {
+            guard case .full(_, _, _?) = error else { throw error }
+            endLandingAhead()
+            try landOnce(key, pages, bytes, hot)
+        }
+    }
+
+    private func landOnce(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError) {
         let entry = try core.entry(key)
         guard core.stored.rawValue + bytes.count <= core.limit.rawValue || allStored(entry, pages) else {
             throw .full(stored: core.stored, limit: core.limit, kernel: nil)

@@ -78,7 +78,12 @@ public final class Redis: Workload {
             state.host = host
             return state.digest
         }
-        try require(now == before, "its digest was \(before) and is \(now)")
+        guard now != before else { return }
+        // Keys of the load that stayed are the client's doing, anything else is the move's.
+        let words = try lab.client.run([
+            "sh", "-c", "redis-cli -h \(address ?? host.address) DBSIZE; redis-cli -h \(address ?? host.address) KEYS 'watch*'",
+        ])
+        throw LabError("\(id): its digest was \(before) and is \(now); keys: \(words.outputText.prefix(300))")
     }
 
     /// Of everything but the keys of a load that runs; redis computes it in one go.

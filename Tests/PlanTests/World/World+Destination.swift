@@ -31,7 +31,7 @@ extension World {
             destination.facts.append(.restored)
         case .thaw:
             if destination.tasks == .none {
-                destination.facts.append(.containerExited)
+                destination.facts.append(deathOfCopy)
             } else {
                 destination.tasks = .running
                 ranAtDestination = true
@@ -49,6 +49,9 @@ extension World {
         case .enter, .note, .send, .startTimer, .stopTimer, .takeAddress, .finish: break
         }
     }
+
+    /// Only who restored the copy himself knows that it never ran.
+    var deathOfCopy: DestinationEvent { destination.born == nil && !ranAtDestination ? .heldCopyDied : .containerExited }
 
     static func step(of action: DestinationAction) -> DestinationStep? {
         switch action {

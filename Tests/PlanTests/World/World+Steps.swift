@@ -86,6 +86,7 @@ extension World {
         if source.state == nil, source.isOpen { steps.append(.recover(.source)) }
         if destination.state == nil, destination.isOpen { steps.append(.recover(.destination)) }
         if grain == .coarse, !steps.isEmpty { return steps }
+        if destination.timers.contains(.again) { steps.append(.destinationTimer(.again)) }
         if source.timers.contains(.retry) { steps.append(.sourceTimer(.retry)) }
         if destination.timers.contains(.verdict) { steps.append(.destinationTimer(.verdict)) }
         if destination.timers.contains(.bye) { steps.append(.destinationTimer(.bye)) }
@@ -212,7 +213,7 @@ extension World {
         case .copyDies:
             destination.tasks = .none
             copyDied = true
-            if destination.state != nil { destination.facts.append(.containerExited) }
+            if destination.state != nil { destination.facts.append(deathOfCopy) }
         case .containerExits:
             source.tasks = .none
             exited = true

@@ -94,7 +94,9 @@ struct Tables {
                 [name]
                     + shown.map { one in
                         let found = records(one).filter { $0.problem == nil }.flatMap(\.details).filter { $0.name == name }
-                        guard let start = found.map(\.startMS).median, let took = found.map(\.milliseconds).median else { return "" }
+                        guard let start = found.map(\.startMS).median, let took = found.map(\.milliseconds).median else {
+                            return ""
+                        }
                         return "\(ms(took)) at \(ms(start))"
                     })
         }
