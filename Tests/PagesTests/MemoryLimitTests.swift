@@ -71,7 +71,8 @@ private struct MemoryGroup {
     /// Processes that the kernel killed for the limit.
     var kills: Int {
         get throws {
-            let lines = try FileIO.readLine("\(path)/\(isUnified ? "memory.events" : "memory.oom_control")").split(separator: "\n")
+            let lines = try FileIO.readLine("\(path)/\(isUnified ? "memory.events" : "memory.oom_control")").split(
+                separator: "\n")
             return lines.first { $0.hasPrefix("oom_kill ") }.flatMap { Int($0.dropFirst(9)) } ?? 0
         }
     }

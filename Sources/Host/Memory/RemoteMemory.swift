@@ -131,7 +131,8 @@ public final class RemoteMemory: Sendable {
 
     /// Reads through /proc/PID/mem, which holds the address space and not a thread.
     /// - Returns: bytes up to the first page that failed.
-    private func readThroughFile(_ vectors: UnsafeBufferPointer<linux_iovec>, into target: UnsafeMutableRawPointer) throws(SystemError)
+    private func readThroughFile(_ vectors: UnsafeBufferPointer<linux_iovec>, into target: UnsafeMutableRawPointer)
+        throws(SystemError)
         -> Int
     {
         var done = 0
