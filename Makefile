@@ -2,8 +2,6 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# One set of flags for tests and product, so that one build serves both (docs/decisions/0002).
-SWIFT_FLAGS := -c release -Xswiftc -enable-testing
 BIN := .build/release/martlet
 PREFIX ?= /usr/local
 
@@ -16,7 +14,7 @@ test: build lint
 	scripts/test
 
 build: setup preload
-	scripts/build $(SWIFT_FLAGS) --build-tests
+	scripts/build
 
 # Installs what is missing; does nothing (and needs no network) when all is there.
 setup:

@@ -13,10 +13,12 @@ public enum Helper {
     private static let greeting = Duration.seconds(10)
 
     /// One migration's destination (decision 0004).
-    /// - Parameter door: descriptor of the listening socket by which connections come.
-    public static func session(_ migration: MigrationID, door: Int32) throws {
+    /// - Parameters:
+    ///   - door: descriptor of the listening socket by which connections come.
+    ///   - room: where pages may lie.
+    public static func session(_ migration: MigrationID, door: Int32, room: StoreRoom) throws {
         let records = JournalFile.read(migration, .destination)
-        try serve(migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: nil)
+        try serve(migration, door: UnixSocket(OwnedDescriptor(taking: door)), records: records, server: nil, room: room)
     }
 
     /// As many as `--streams` allows.
@@ -51,7 +53,8 @@ public enum Helper {
 
     private static func serve(
         _ migration: MigrationID, door: consuming UnixSocket, records: [JournalRecord], server: FaultServer?,
-        heard: Mailbox<FaultServerEvent>? = nil, wanted: Mailbox<(SpaceID, PageRun)>? = nil
+        heard: Mailbox<FaultServerEvent>? = nil, wanted: Mailbox<(SpaceID, PageRun)>? = nil,
+        room: StoreRoom = StoreRoom(spillFolder: nil)
     ) throws {
         let mailbox = Mailbox<DestinationEvent>()
         var attempt = Attempt()
@@ -64,7 +67,7 @@ public enum Helper {
         let site = attempt.site
         let doorCopy = SharedDescriptor(try door.descriptor.duplicate())
         let doers = DestinationDoers(
-            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy)
+            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy, room: room)
         if let heard { _ = try Host.Thread(named: "heard") { while let event = heard.next() { doers.heard(event) } } }
         if let wanted {
             _ = try Host.Thread(named: "wanted") { while let (space, run) = wanted.next() { doers.askForPages(space, run) } }

@@ -21,7 +21,7 @@ func torture(_ mode: String, _ kind: TrackerKind, program: String, cgroups: Stri
     let scope = TrackerScope.privateMemory
     let tracker = try ContainerTracker(kind: kind, scope: scope) { () throws(SystemError) in try cgroup.processes() }
     let shadow = Shadow()
-    let end = MonotonicInstant.now + .seconds(2)
+    let end = MonotonicInstant.now + .seconds(1)
     var rounds = 0
     while rounds < 4 || end.remaining > .zero {
         try shadow.feed(try tracker.round(), tracker)

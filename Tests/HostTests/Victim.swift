@@ -17,6 +17,9 @@ struct Victim {
         return try launch(here[..<here.lastIndex(of: "/")!] + "/TrackerProbe", arguments)
     }
 
+    /// Starts any program that says "ready".
+    static func startProgram(_ path: String, _ arguments: [String]) throws -> Victim { try launch(path, arguments) }
+
     private static func launch(_ path: String, _ arguments: [String]) throws -> Victim {
         let output = try Pipe()
         var spawn = Spawn(path, arguments)

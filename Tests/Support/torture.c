@@ -2,19 +2,28 @@
 //
 // Every page written carries its address and a version; the program remembers the version and checks the page before it
 // writes again, so that a tracker which harms its target is found (exit 9). Waits for a byte on its input, says "ready",
-// and runs until it is killed, or for SECONDS. Needs no privileges.
+// and runs until it is killed, or for SECONDS. Needs no privileges. TORTURE_CONFINED=seccomp, nobody or userns (the last two
+// as root): gives up what a careful container gives up before it begins.
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +32,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #define MADV_GUARD_REMOVE 103
+#endif
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
 #endif
 #define ANY 0xffffffffu // a page whose content isn't known (MADV_FREE)
 
@@ -347,11 +359,176 @@ static void shared(void) { // memfd, shared anonymous memory and SysV, with a ch
     }
 }
 
+static struct region raced;
+static void *racer(void *mine) { // each thread has every fourth page: neighbours are written at the same moment
+    unsigned first = (unsigned)(uintptr_t)mine;
+    uint32_t next = 1;
+    seed ^= (first + 1) * 0x9E3779B97F4A7C15ull;
+    for (;;) {
+        for (int k = 0; k < 60; k++) {
+            unsigned i = below(raced.pages / 4) * 4 + first;
+            verify(raced.p + i * PAGE, raced.version[i]);
+            stamp(raced.p + i * PAGE, raced.version[i] = next++);
+        }
+        rest();
+    }
+    return 0;
+}
+static void racers(void) { // threads that write to one region, and one that moves other memory about under them
+    raced = region(2048, MAP_PRIVATE | MAP_ANONYMOUS);
+    for (uintptr_t i = 0; i < 4; i++) {
+        pthread_t t;
+        if (pthread_create(&t, 0, racer, (void *)i)) fail("pthread_create");
+    }
+    churn();
+}
+
+// What `stamp` would write at p, elsewhere: for writers that aren't the program itself.
+static void image(char *to, char *p, uint32_t version) {
+    uint64_t *w = (uint64_t *)to;
+    for (int i = 0; i < 512; i++) w[i] = i % 7 ? 0 : rnd();
+    w[0] = (uint64_t)p;
+    w[1] = version;
+    w[511] = (uint64_t)p ^ version;
+}
+static void kernel(void) { // pages written by system calls, not by the program's own instructions
+    struct region r = region(1024, MAP_PRIVATE | MAP_ANONYMOUS);
+    static char buffer[PAGE] __attribute__((aligned(4096)));
+    char name[] = "/tmp/martlet-torture-XXXXXX";
+    int p[2], s[2], plain = mkstemp(name), direct = open(name, O_RDWR | O_DIRECT | O_CLOEXEC);
+    if (plain < 0 || pipe(p) || socketpair(AF_UNIX, SOCK_DGRAM, 0, s)) fail("kernel: descriptors");
+    unlink(name);
+    for (;;) {
+        for (int k = 0; k < 30; k++) {
+            unsigned i = below(r.pages);
+            char *to = r.p + i * PAGE;
+            verify(to, r.version[i]);
+            uint32_t version = r.next++;
+            image(buffer, to, version);
+            struct iovec from = {buffer, PAGE}, into = {to, PAGE};
+            ssize_t n = 0;
+            switch (below(6)) {
+            case 0: if (write(p[1], buffer, PAGE) == (ssize_t)PAGE) n = read(p[0], to, PAGE); break;
+            case 1: if (send(s[1], buffer, PAGE, 0) == (ssize_t)PAGE) n = recv(s[0], to, PAGE, 0); break;
+            case 2: if (pwrite(plain, buffer, PAGE, 0) == (ssize_t)PAGE) n = pread(plain, to, PAGE, 0); break;
+            case 3: // the device writes by itself (or tmpfs pretends to); not every file system can
+                if (direct < 0) { n = (ssize_t)PAGE; memcpy(to, buffer, PAGE); break; }
+                if (pwrite(direct, buffer, PAGE, 4096) == (ssize_t)PAGE) n = pread(direct, to, PAGE, 4096);
+                break;
+            case 4: n = process_vm_writev(getpid(), &from, 1, &into, 1, 0); break;
+            default: stamp(to, version); n = syscall(SYS_getrandom, to + 1024, 256, 0) == 256 ? (ssize_t)PAGE : 0;
+            }
+            if (n != (ssize_t)PAGE) fail("kernel: a write by a system call");
+            r.version[i] = version;
+        }
+        rest();
+    }
+}
+
+// Areas of every origin and with every flag that a program can ask for.
+static char in_data[64 * PAGE] __attribute__((aligned(4096))) = {1}, in_bss[64 * PAGE] __attribute__((aligned(4096)));
+static void kinds(void) {
+    enum { COUNT = 16, PAGES = 64 };
+    static struct region r[COUNT];
+    static uint32_t versions[COUNT][PAGES], next = 1;
+    int zeros = open("/dev/zero", O_RDWR | O_CLOEXEC), memory = memfd_create("private", MFD_CLOEXEC), count = 0;
+    if (memory < 0 || ftruncate(memory, PAGES * PAGE)) fail("memfd");
+    in_data[0] = 0;
+    char *made[] = {
+        in_data, in_bss,
+        mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, zeros, 0),
+        mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, memory, 0),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_GROWSDOWN),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_POPULATE),
+        mmap(0, PAGES * PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS), // 8 to 12: madvise below
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS), map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS), map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS),
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS), // 13: locked
+        map(PAGES * PAGE, MAP_PRIVATE | MAP_ANONYMOUS), // 14: a page here and there in an area of its own
+        mmap(0, 2ul << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0), // only where reserved
+    };
+    // Refused here and there (KSM is not everywhere, mlock has a limit): then they are areas like any other.
+    madvise(made[8], PAGES * PAGE, MADV_MERGEABLE);
+    madvise(made[9], PAGES * PAGE, MADV_WIPEONFORK);
+    madvise(made[10], PAGES * PAGE, MADV_DONTFORK);
+    madvise(made[11], PAGES * PAGE, MADV_DONTDUMP);
+    madvise(made[12], PAGES * PAGE, MADV_NOHUGEPAGE);
+    if (mlock(made[13], PAGES * PAGE)) errno = 0;
+    for (int i = 0; i < PAGES; i += 5) mprotect(made[14] + i * PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
+    for (int i = 0; i < COUNT; i++)
+        if (made[i] != MAP_FAILED) r[count] = (struct region){made[i], PAGES, versions[count], 0}, count++;
+    for (;;) {
+        for (int k = 0; k < 120; k++) {
+            struct region *a = &r[below((unsigned)count)];
+            unsigned i = below(PAGES);
+            verify(a->p + i * PAGE, a->version[i]);
+            stamp(a->p + i * PAGE, a->version[i] = next++);
+            // Advice that moves pages about without changing them.
+            if (below(20) == 0) madvise(a->p, PAGES * PAGE, (int[]){MADV_COLD, MADV_PAGEOUT, MADV_COLLAPSE, MADV_WILLNEED}[below(4)]);
+        }
+        if (below(40) == 0) { // a child that shares all of it for a moment
+            pid_t c = fork();
+            if (c == 0) _exit(0);
+            if (c > 0) waitpid(c, 0, 0);
+        }
+        rest();
+    }
+}
+
 static const struct { const char *name; void (*run)(void); } modes[] = {
     {"anon", anon}, {"zero", zero}, {"aba", aba}, {"dontneed", dontneed}, {"churn", churn}, {"brk", heap}, {"stack", stack},
     {"file", file}, {"thp", thp}, {"guard", guard}, {"threads", threads}, {"leaderless", leaderless}, {"fork", forks},
-    {"exec", execs}, {"signals", signals}, {"shared", shared},
+    {"exec", execs}, {"signals", signals}, {"shared", shared}, {"racers", racers}, {"kernel", kernel}, {"kinds", kinds},
 };
+
+static void put(const char *path, const char *text) {
+    int f = open(path, O_WRONLY | O_CLOEXEC);
+    if (f < 0 || write(f, text, strlen(text)) != (ssize_t)strlen(text)) fail(path);
+    close(f);
+}
+static void only(const int *calls, unsigned count) { // every other call kills the process, userfaultfd(2) among them
+    struct sock_filter f[300] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    unsigned n = 1;
+    for (unsigned i = 0; i < count; i++) {
+        f[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)calls[i], 0, 1);
+        f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+    }
+    f[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
+    struct sock_fprog program = {(unsigned short)n, f};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) fail("seccomp");
+}
+static void confine(const char *how) {
+    static const int calls[] = {
+        SYS_read, SYS_write, SYS_pread64, SYS_pwrite64, SYS_close, SYS_fstat, SYS_newfstatat, SYS_lseek, SYS_mmap, SYS_mprotect,
+        SYS_munmap, SYS_mremap, SYS_madvise, SYS_brk, SYS_mlock, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sigaltstack,
+        SYS_access, SYS_pipe, SYS_pipe2, SYS_socketpair, SYS_sendto, SYS_recvfrom, SYS_shmget, SYS_shmat, SYS_shmctl, SYS_nanosleep,
+        SYS_clock_nanosleep, SYS_clock_gettime, SYS_setitimer, SYS_getpid, SYS_gettid, SYS_clone, SYS_clone3, SYS_fork, SYS_vfork,
+        SYS_execve, SYS_exit, SYS_exit_group, SYS_wait4, SYS_uname, SYS_ftruncate, SYS_readlink, SYS_readlinkat, SYS_unlink, SYS_prctl,
+        SYS_arch_prctl, SYS_futex, SYS_set_tid_address, SYS_restart_syscall, SYS_openat, SYS_open, SYS_set_robust_list, SYS_prlimit64,
+        SYS_getrandom, SYS_memfd_create, SYS_process_vm_writev, SYS_sched_getaffinity, 334 /* rseq */};
+    if (!strcmp(how, "seccomp")) only(calls, sizeof calls / sizeof *calls);
+    else if (!strcmp(how, "nobody")) { if (setgid(65534) || setuid(65534)) fail("setuid"); }
+    else if (!strcmp(how, "userns")) { // root inside, nobody in particular outside
+        int p[2], status;
+        if (pipe(p)) fail("pipe");
+        pid_t c = fork();
+        if (c == 0) { // who stays outside may write the map
+            char go, path[64];
+            if (read(p[0], &go, 1) != 1) _exit(1);
+            snprintf(path, sizeof path, "/proc/%d/uid_map", getppid());
+            put(path, "0 100000 65536");
+            snprintf(path, sizeof path, "/proc/%d/gid_map", getppid());
+            put(path, "0 100000 65536");
+            _exit(0);
+        }
+        if (unshare(CLONE_NEWUSER) || write(p[1], "x", 1) != 1 || waitpid(c, &status, 0) != c || status) fail("user namespace");
+        close(p[0]);
+        close(p[1]);
+        if (setgid(0) || setuid(0)) fail("setuid in the user namespace");
+    } else fail("TORTURE_CONFINED");
+}
 
 int main(int argc, char **argv) {
     static char path[4096];
@@ -363,6 +540,7 @@ int main(int argc, char **argv) {
     if (argc < 3) { // started by the test, not by itself
         char go;
         if (read(0, &go, 1) != 1) return 3;
+        if (getenv("TORTURE_CONFINED")) confine(getenv("TORTURE_CONFINED"));
         if (write(1, "ready\n", 6) != 6) return 3;
     }
     for (unsigned i = 0; i < sizeof modes / sizeof *modes; i++)

@@ -11,13 +11,13 @@ private struct Mouth {
     let program: SharedDescriptor
     let ends: Mailbox<TunnelEnd>
 
-    init(_ connection: Connection) throws {
+    init(_ connection: Connection, limit: BandwidthLimit? = nil) throws {
         var raw: [Int32] = [-1, -1]
         try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &raw) == 0)
         let ends = Mailbox<TunnelEnd>()
         self.ends = ends
         program = SharedDescriptor(OwnedDescriptor(taking: raw[0]))
-        tunnel = ByteTunnel(connection, socket: OwnedDescriptor(taking: raw[1])) { ends.post($0) }
+        tunnel = ByteTunnel(connection, socket: OwnedDescriptor(taking: raw[1]), limit: limit) { ends.post($0) }
     }
     func end() throws -> TunnelEnd { try #require(ends.next(deadline: .now + patience)) }
 }
@@ -44,13 +44,32 @@ private func readToEnd(_ descriptor: SharedDescriptor) -> [UInt8] {
     }
 }
 
-private func mouths(_ options: ConnectionOptions = ConnectionOptions()) throws -> (Mouth, Mouth) {
+private func mouths(_ options: ConnectionOptions = ConnectionOptions(), limit: BandwidthLimit? = nil) throws -> (Mouth, Mouth) {
     let hosts = try TwoHosts()
     let (dialled, accepted) = try meet(role: .files, client: hosts.alpha, server: hosts.beta, options: options).both()
-    return (try Mouth(dialled), try Mouth(accepted))
+    return (try Mouth(dialled, limit: limit), try Mouth(accepted))
 }
 
 @Suite struct TunnelTests {
+    @Test func `what the local program sends keeps to the limit of the migration`() throws {
+        let limit = BandwidthLimit(rate: ByteCount(8_000_000))
+        let (alpha, beta) = try mouths(limit: limit)
+        var seeded = Seeded(6)
+        let bytes = seeded.noise(3_000_000)
+        let start = MonotonicInstant.now
+        let sending = try Thread(named: "sending") { [program = alpha.program] in
+            _ = writeAll(bytes, to: program)
+            shutdown(program.raw, Int32(SHUT_WR))
+        }
+        #expect(readToEnd(beta.program) == bytes)
+        // A tenth of a second's worth is in the bucket; the last piece's debt is nobody's to wait for.
+        #expect(start.elapsed > .milliseconds(200) && start.elapsed < .seconds(20), "\(start.elapsed)")
+        sending.join()
+        shutdown(beta.program.raw, Int32(SHUT_WR))
+        #expect(readToEnd(alpha.program) == [])
+        #expect(try alpha.end() == .finished && beta.end() == .finished)
+    }
+
     @Test func `bytes pass both ways and each direction has an end of its own`() throws {
         let (alpha, beta) = try mouths()
         var seeded = Seeded(5)

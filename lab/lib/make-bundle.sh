@@ -7,7 +7,7 @@ die() { printf 'lab: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'lab: hint: %s\n' "$
 
 id="$1"
 shift
-program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host seccomp=null
+program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host seccomp=null limit=null
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--program) read -r -a program <<<"$2"; shift 2 ;;
@@ -17,6 +17,7 @@ while [ $# -gt 0 ]; do
 	--user) user="$2"; shift 2 ;;
 	--cwd) cwd="$2"; shift 2 ;;
 	--network) network="$2"; shift 2 ;;
+	--memory-limit) limit="$2"; shift 2 ;;
 	--seccomp-profile) seccomp="$2"; shift 2 ;;
 	--) shift; program=("$@"); break ;;
 	*) die "lab/bundle knows no option $1" "see the head of lab/bundle" ;;
@@ -75,7 +76,8 @@ write_config() {
 	env="$(printf '%s\0' "PATH=/usr/sbin:/usr/bin:/sbin:/bin" "HOME=/root" "${environment[@]}" | jq -Rs 'split("\u0000")[:-1]')"
 	(cd "$draft" && runc spec)
 	jq --arg id "$id" --arg cwd "$cwd" --arg user "$user" --arg network "$network" \
-		--argjson args "$args" --argjson env "$env" --argjson seccomp "$seccomp" --argjson caps "$capabilities" '
+		--argjson args "$args" --argjson env "$env" --argjson seccomp "$seccomp" --argjson caps "$capabilities" \
+		--argjson limit "$limit" '
 		.process.terminal = false | .process.args = $args | .process.env = $env | .process.cwd = $cwd
 		| .process.user = {uid: ($user | split(":")[0] | tonumber), gid: ($user | split(":")[1] | tonumber)}
 		| .process.rlimits = []
@@ -84,6 +86,7 @@ write_config() {
 		| .hostname = $id
 		| .linux.cgroupsPath = "/" + $id
 		| if $seccomp then .linux.seccomp = $seccomp else . end
+		| if $limit then .linux.resources.memory.limit = $limit else . end
 		| .linux.namespaces |= map(if .type != "network" then .
 			elif $network == "host" then empty
 			elif $network == "own" then .path = "/run/netns/" + $id

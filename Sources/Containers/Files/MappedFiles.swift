@@ -26,7 +26,7 @@ public enum MappedFiles {
 
     /// - Returns: nil if the area is gone.
     private static func identity(_ link: String) -> FileIdentity? {
-        guard let file = try? OwnedDescriptor(opening: link, flags: O_PATH) else { return nil }
+        guard let file = try? OwnedDescriptor(opening: link, flags: LINUX_O_PATH) else { return nil }
         var state = linux_file_state()
         guard linux_file_state(file.raw, "", LINUX_AT_EMPTY_PATH, &state) == 0 else { return nil }
         return FileIdentity(state)

@@ -48,7 +48,7 @@ enum Privileges {
     }
 
     private static func allow(_ rules: borrowing OwnedDescriptor, _ path: String, _ access: UInt64) throws(SystemError) {
-        let folder = try OwnedDescriptor(opening: path, flags: O_PATH)
+        let folder = try OwnedDescriptor(opening: path, flags: LINUX_O_PATH)
         try kernelResult("landlock_add_rule", path, linux_landlock_add_path(rules.raw, access, folder.raw))
     }
 }

@@ -27,7 +27,9 @@ extension DestinationFacts {
         _ question: DestinationQuestion, _ outline: DestinationOutline, keeper: BundleKeeper = BundleKeeper()
     ) throws(NetworkError) -> DestinationFacts {
         do throws(SystemError) {
-            let memory = try ProcFS.memoryInfo()["MemAvailable"] ?? 0
+            // What is swapped out lives on too: a host short of memory is slow, not a killer.
+            let info = try ProcFS.memoryInfo()
+            let memory = (info["MemAvailable"] ?? 0) + (info["SwapFree"] ?? 0)
             var facts = DestinationFacts(host: outline.host, availableMemory: ByteCount(Int(clamping: memory)))
             facts.idTaken = outline.containers.contains(question.id)
             for folder in question.folders {

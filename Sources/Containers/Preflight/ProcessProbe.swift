@@ -67,7 +67,7 @@ struct ProcessProbe {
     }
 
     private mutating func lookAtFile(_ link: String, _ target: String) {
-        guard let file = try? OwnedDescriptor(opening: link, flags: O_PATH) else { return }
+        guard let file = try? OwnedDescriptor(opening: link, flags: LINUX_O_PATH) else { return }
         var state = linux_file_state()
         guard linux_file_state(file.raw, "", LINUX_AT_EMPTY_PATH, &state) == 0 else { return }
         let kind = state.mode & LINUX_S_IFMT

@@ -36,10 +36,6 @@ extension Duration {
         let (n, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
         return overflow ? (seconds < 0 ? .min : .max) : n + attoseconds / 1_000_000_000
     }
-    public var asTimespec: timespec {
-        let n = max(wholeNanoseconds, 0)
-        return Glibc.timespec(tv_sec: Int(n / 1_000_000_000), tv_nsec: Int(n % 1_000_000_000))
-    }
     /// Milliseconds as a number to show.
     public var inMilliseconds: Double { Double(wholeNanoseconds) / 1e6 }
 }

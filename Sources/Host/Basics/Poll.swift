@@ -20,15 +20,9 @@ public enum Poll {
     public static func wait(_ descriptor: Int32, for events: Events, until deadline: MonotonicInstant?) throws(SystemError)
         -> Events
     {
-        var entry = pollfd(fd: descriptor, events: events.rawValue, revents: 0)
+        var entry = linux_pollfd(fd: descriptor, events: events.rawValue, revents: 0)
         while true {
-            let result: Int
-            if let deadline {
-                var left = deadline.remaining.asTimespec
-                result = linux_ppoll(&entry, 1, &left)
-            } else {
-                result = linux_ppoll(&entry, 1, nil)
-            }
+            let result = linux_poll(&entry, 1, deadline?.remaining.wholeNanoseconds ?? -1)
             if result == -Int(EINTR) { continue }
             try check("ppoll", "descriptor \(descriptor)", result)
             return Events(rawValue: entry.revents)
@@ -40,15 +34,9 @@ public enum Poll {
     public static func wait(_ entries: [(descriptor: Int32, events: Events)], until deadline: MonotonicInstant?)
         throws(SystemError) -> [Events]
     {
-        var list = entries.map { pollfd(fd: $0.descriptor, events: $0.events.rawValue, revents: 0) }
+        var list = entries.map { linux_pollfd(fd: $0.descriptor, events: $0.events.rawValue, revents: 0) }
         while true {
-            let result: Int
-            if let deadline {
-                var left = deadline.remaining.asTimespec
-                result = linux_ppoll(&list, UInt(list.count), &left)
-            } else {
-                result = linux_ppoll(&list, UInt(list.count), nil)
-            }
+            let result = linux_poll(&list, UInt(list.count), deadline?.remaining.wholeNanoseconds ?? -1)
             if result == -Int(EINTR) { continue }
             try check("ppoll", "\(list.count) descriptors", result)
             return list.map { Events(rawValue: $0.revents) }

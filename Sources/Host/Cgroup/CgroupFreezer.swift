@@ -48,7 +48,7 @@ public final class CgroupFreezer: Sendable {
         try wait(frozen: false, within: limit)
     }
 
-    /// Whether all tasks are frozen. An empty group is never frozen for v2.
+    /// Whether all tasks are frozen. An empty group is, once it was asked (Linux 6.18).
     public func isFrozen() throws(SystemError) -> Bool {
         var buffer = [UInt8](repeating: 0, count: 256)
         let n = try checkErrno("read", "\(cgroup.path) state", retrying { pread(state.raw, &buffer, buffer.count, 0) })

@@ -20,13 +20,13 @@ struct InjectionSession: ~Copyable {
             try tracee.interrupt()
             try tracee.wait(for: .event)
         } catch { throw stopFailure(error) }
-        let saved: user_regs_struct
+        let saved: linux_registers
         do throws(SystemError) { saved = try tracee.registers() } catch { throw InjectionError(pid, error) }
         if let refusal = refusal(saved) {
             release()
             throw refusal
         }
-        if !tracee.hasSystemCallInstruction(at: instruction) || tracee.isInRestartableSequence(UInt64(saved.rip)) {
+        if !tracee.hasSystemCallInstruction(at: instruction) || tracee.isInRestartableSequence(saved.rip) {
             release()
             return nil
         }
@@ -34,7 +34,7 @@ struct InjectionSession: ~Copyable {
         return Injection.Raw(descriptor: result, stop: start.elapsed)
     }
 
-    private borrowing func refusal(_ registers: user_regs_struct) -> InjectionError? {
+    private borrowing func refusal(_ registers: linux_registers) -> InjectionError? {
         if registers.cs != 0x33 { return .thirtyTwoBit(pid: pid) }  // the segment of 64-bit code
         return tracee.dispatchesSystemCalls() ? .dispatched(pid: pid) : nil
     }
@@ -47,9 +47,9 @@ struct InjectionSession: ~Copyable {
         error.errno == ETIMEDOUT ? .timedOut(pid: pid, step: "stopping thread \(tracee.thread)") : InjectionError(pid, error)
     }
 
-    private borrowing func perform(_ saved: user_regs_struct, _ pidfd: borrowing Pidfd) throws(InjectionError) -> Int32 {
+    private borrowing func perform(_ saved: linux_registers, _ pidfd: borrowing Pidfd) throws(InjectionError) -> Int32 {
         let mask: UInt64
-        let restored: user_regs_struct
+        let restored: linux_registers
         do throws(SystemError) {
             mask = try tracee.signalMask()
             try tracee.setSignalMask(.max)
@@ -71,7 +71,7 @@ struct InjectionSession: ~Copyable {
     }
 
     /// userfaultfd, pidfd_getfd, close: the two outer ones run inside the target.
-    private borrowing func makeDescriptor(_ saved: user_regs_struct, _ pidfd: borrowing Pidfd) throws(SystemError) -> Int32 {
+    private borrowing func makeDescriptor(_ saved: linux_registers, _ pidfd: borrowing Pidfd) throws(SystemError) -> Int32 {
         let made = try call(LINUX_SYS_USERFAULTFD, InjectionSession.flags, saved)
         try check("userfaultfd", "inside pid \(pid)", made)
         let taken = linux_pidfd_getfd(pidfd.descriptor.raw, Int32(made))
@@ -88,23 +88,23 @@ struct InjectionSession: ~Copyable {
         return Int32(taken)
     }
 
-    private borrowing func call(_ number: Int, _ argument: UInt64, _ saved: user_regs_struct) throws(SystemError) -> Int {
+    private borrowing func call(_ number: Int, _ argument: UInt64, _ saved: linux_registers) throws(SystemError) -> Int {
         var r = saved
-        r.rip = numericCast(instruction)
+        r.rip = instruction
         r.rax = numericCast(number)
         r.orig_rax = .max  // not inside a system call: nothing to restart
-        r.rdi = numericCast(argument)
+        r.rdi = argument
         try tracee.setRegisters(r)
         try tracee.resumeToSystemCall()
         try tracee.wait(for: .systemCall)  // entry
         try tracee.resumeToSystemCall()
         try tracee.wait(for: .systemCall)  // exit
-        return Int(Int64(bitPattern: UInt64(try tracee.registers().rax)))
+        return Int(Int64(bitPattern: try tracee.registers().rax))
     }
 
     /// Registers and mask as they were. The registers are set in a fresh event stop: only there does the kernel look at
     /// them for a call to restart.
-    private borrowing func goBack(_ registers: user_regs_struct, _ mask: UInt64) throws(SystemError) {
+    private borrowing func goBack(_ registers: linux_registers, _ mask: UInt64) throws(SystemError) {
         // After a wait that timed out (frozen meanwhile) it isn't stopped. Resuming it then would race with the stop that the
         // interrupt brings about, and lose it: the thread would go on with our registers.
         let stopped = tracee.isStopped
@@ -117,11 +117,11 @@ struct InjectionSession: ~Copyable {
     }
 
     /// A call that the kernel doesn't restart shows EINTR because of our stop alone, unless a signal waits: make it again.
-    private borrowing func repaired(_ saved: user_regs_struct, _ mask: UInt64) -> user_regs_struct {
-        guard Int64(bitPattern: UInt64(saved.orig_rax)) >= 0, Int64(bitPattern: UInt64(saved.rax)) == -Int64(EINTR) else {
+    private borrowing func repaired(_ saved: linux_registers, _ mask: UInt64) -> linux_registers {
+        guard Int64(bitPattern: saved.orig_rax) >= 0, Int64(bitPattern: saved.rax) == -Int64(EINTR) else {
             return saved
         }
-        guard tracee.hasSystemCallInstruction(at: UInt64(saved.rip) - 2) else { return saved }
+        guard tracee.hasSystemCallInstruction(at: saved.rip - 2) else { return saved }
         guard let status = try? ProcessStatus.of(thread: tracee.thread, in: pid) else { return saved }
         if (status.pendingSignals | status.sharedPendingSignals) & ~mask != 0 { return saved }
         var r = saved

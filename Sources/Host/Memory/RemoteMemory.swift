@@ -103,26 +103,26 @@ public final class RemoteMemory: Sendable {
         _ runs: Span<PageRun>, from cursor: inout Cursor, into buffer: UnsafeMutableRawBufferPointer, at done: Int
     ) throws(SystemError) -> Int {
         let first = cursor
-        return try withUnsafeTemporaryAllocation(of: iovec.self, capacity: RemoteMemory.maximumVectors) {
+        return try withUnsafeTemporaryAllocation(of: linux_iovec.self, capacity: RemoteMemory.maximumVectors) {
             vectors throws(SystemError) in
             var n = 0, bytes = 0
             while n < RemoteMemory.maximumVectors, cursor.run < runs.count {
                 let run = runs[cursor.run]
                 let length = run.byteCount - cursor.offset
                 precondition(done + bytes + length <= buffer.count, "runs longer than the buffer")
-                vectors[n] = iovec(
-                    iov_base: UnsafeMutableRawPointer(bitPattern: UInt(run.start) + UInt(cursor.offset)), iov_len: length)
+                vectors[n] = linux_iovec(
+                    base: UnsafeMutableRawPointer(bitPattern: UInt(run.start) + UInt(cursor.offset)), length: length)
                 n += 1
                 bytes += length
                 cursor = Cursor(run: cursor.run + 1, offset: 0, total: cursor.total + length)
             }
-            var local = iovec(iov_base: buffer.baseAddress! + done, iov_len: bytes)
+            var local = linux_iovec(base: buffer.baseAddress! + done, length: bytes)
             let got = linux_process_vm_readv(thread, &local, 1, vectors.baseAddress, UInt(n))
             if got == -Int(EFAULT) || got == -Int(EINTR) { return 0 }  // the first page failed
             if got == -Int(ENOMEM) { return 0 }  // no memory for the kernel's list: page by page
             // The thread has ended; others may have the memory still.
             if got == -Int(ESRCH) {
-                return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: local.iov_base)
+                return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: local.base)
             }
             try check("process_vm_readv", "thread \(thread), \(n) runs from 0x\(String(runs[first.run].start, radix: 16))", got)
             return got / pageSize * pageSize
@@ -131,16 +131,17 @@ public final class RemoteMemory: Sendable {
 
     /// Reads through /proc/PID/mem, which holds the address space and not a thread.
     /// - Returns: bytes up to the first page that failed.
-    private func readThroughFile(_ vectors: UnsafeBufferPointer<iovec>, into target: UnsafeMutableRawPointer) throws(SystemError)
+    private func readThroughFile(_ vectors: UnsafeBufferPointer<linux_iovec>, into target: UnsafeMutableRawPointer)
+        throws(SystemError)
         -> Int
     {
         var done = 0
         for vector in vectors {
-            let address = off_t(bitPattern: UInt(bitPattern: vector.iov_base))
-            let n = retrying { pread(memory.raw, target + done, vector.iov_len, address) }
+            let address = off_t(bitPattern: UInt(bitPattern: vector.base))
+            let n = retrying { pread(memory.raw, target + done, vector.length, address) }
             if n == 0 { throw SystemError(call: "read", subject: "/proc/\(thread)/mem", errno: ESRCH) }  // no user is left
             done += max(n, 0) / pageSize * pageSize
-            if n != vector.iov_len { return done }
+            if n != vector.length { return done }
         }
         return done
     }

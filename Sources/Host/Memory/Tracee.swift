@@ -62,8 +62,8 @@ struct Tracee: ~Copyable {
     }
     borrowing func detach() throws(SystemError) { try call("PTRACE_DETACH", LINUX_PTRACE_DETACH) }
 
-    borrowing func registers() throws(SystemError) -> user_regs_struct {
-        var r = user_regs_struct()
+    borrowing func registers() throws(SystemError) -> linux_registers {
+        var r = linux_registers()
         try check(
             "PTRACE_GETREGS", "thread \(thread)",
             withUnsafeMutablePointer(to: &r) {
@@ -72,7 +72,7 @@ struct Tracee: ~Copyable {
         return r
     }
 
-    borrowing func setRegisters(_ registers: user_regs_struct) throws(SystemError) {
+    borrowing func setRegisters(_ registers: linux_registers) throws(SystemError) {
         var r = registers
         try check(
             "PTRACE_SETREGS", "thread \(thread)",
@@ -172,8 +172,8 @@ struct Tracee: ~Copyable {
     private borrowing func read<Value: BitwiseCopyable>(_ address: UInt64, _ value: inout Value) -> Bool {
         let size = MemoryLayout<Value>.size
         return withUnsafeMutablePointer(to: &value) {
-            var local = iovec(iov_base: $0, iov_len: size)
-            var remote = iovec(iov_base: UnsafeMutableRawPointer(bitPattern: UInt(address)), iov_len: size)
+            var local = linux_iovec(base: $0, length: size)
+            var remote = linux_iovec(base: UnsafeMutableRawPointer(bitPattern: UInt(address)), length: size)
             return linux_process_vm_readv(thread, &local, 1, &remote, 1) == size
         }
     }

@@ -77,7 +77,7 @@ public final class Userfaultfd: Sendable {
     /// - Throws: EINVAL if one isn't known; the descriptor can be asked again with fewer.
     @discardableResult
     public func negotiate(_ features: Features) throws(SystemError) -> Features {
-        var api = uffdio_api(api: LINUX_UFFD_API, features: features.rawValue, ioctls: 0)
+        var api = linux_uffdio_api(api: LINUX_UFFD_API, features: features.rawValue, ioctls: 0)
         try check("UFFDIO_API", "features 0x\(hex(features.rawValue))", linux_ioctl(owner.raw, LINUX_UFFDIO_API, &api))
         return Features(rawValue: api.features)
     }
@@ -86,20 +86,20 @@ public final class Userfaultfd: Sendable {
     /// - Throws: EINVAL (no area, or one that can't be watched), EBUSY (another userfaultfd's), ESRCH (the address space
     ///   is gone), EPERM.
     public func register(_ range: Range<UInt64>, _ mode: Mode) throws(SystemError) {
-        var r = uffdio_register()
-        r.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
+        var r = linux_uffdio_register()
+        r.range = linux_uffdio_range(start: range.lowerBound, length: range.upperBound - range.lowerBound)
         r.mode = mode.rawValue
         try check("UFFDIO_REGISTER", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_REGISTER, &r))
     }
 
     public func unregister(_ range: Range<UInt64>) throws(SystemError) {
-        var r = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
+        var r = linux_uffdio_range(start: range.lowerBound, length: range.upperBound - range.lowerBound)
         try check("UFFDIO_UNREGISTER", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_UNREGISTER, &r))
     }
 
     /// Lets threads go on that wait for a fault in the range.
     public func wake(_ range: Range<UInt64>) throws(SystemError) {
-        var r = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
+        var r = linux_uffdio_range(start: range.lowerBound, length: range.upperBound - range.lowerBound)
         try check("UFFDIO_WAKE", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_WAKE, &r))
     }
 
@@ -108,29 +108,29 @@ public final class Userfaultfd: Sendable {
     ///   - source: whole pages, page aligned.
     ///   - wake: wakes who waits for these pages.
     public func copy(_ source: UnsafeRawBufferPointer, to address: UInt64, wake: Bool = true) -> Filled {
-        var c = uffdio_copy()
-        c.dst = address
-        c.src = UInt64(UInt(bitPattern: source.baseAddress))
-        c.len = UInt64(source.count)
+        var c = linux_uffdio_copy()
+        c.target = address
+        c.source = UInt64(UInt(bitPattern: source.baseAddress))
+        c.length = UInt64(source.count)
         c.mode = wake ? 0 : 1  // UFFDIO_COPY_MODE_DONTWAKE
         let result = linux_ioctl(owner.raw, LINUX_UFFDIO_COPY, &c)
-        return Filled(byteCount: result == 0 ? source.count : Int(max(c.copy, 0)), errno: Int32(-result))
+        return Filled(byteCount: result == 0 ? source.count : Int(max(c.copied, 0)), errno: Int32(-result))
     }
 
     /// Puts the page of zeros where no pages are.
     public func zero(_ range: Range<UInt64>, wake: Bool = true) -> Filled {
-        var z = uffdio_zeropage()
-        z.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
+        var z = linux_uffdio_zeropage()
+        z.range = linux_uffdio_range(start: range.lowerBound, length: range.upperBound - range.lowerBound)
         z.mode = wake ? 0 : 1  // UFFDIO_ZEROPAGE_MODE_DONTWAKE
         let result = linux_ioctl(owner.raw, LINUX_UFFDIO_ZEROPAGE, &z)
         return Filled(
-            byteCount: result == 0 ? Int(range.upperBound - range.lowerBound) : Int(max(z.zeropage, 0)), errno: Int32(-result))
+            byteCount: result == 0 ? Int(range.upperBound - range.lowerBound) : Int(max(z.zeroed, 0)), errno: Int32(-result))
     }
 
     /// Protects or unprotects a registered range.
     public func writeProtect(_ range: Range<UInt64>, _ protected: Bool) throws(SystemError) {
-        var p = uffdio_writeprotect()
-        p.range = uffdio_range(start: range.lowerBound, len: range.upperBound - range.lowerBound)
+        var p = linux_uffdio_writeprotect()
+        p.range = linux_uffdio_range(start: range.lowerBound, length: range.upperBound - range.lowerBound)
         p.mode = protected ? 1 : 0
         try check("UFFDIO_WRITEPROTECT", describe(range), linux_ioctl(owner.raw, LINUX_UFFDIO_WRITEPROTECT, &p))
     }

@@ -7,10 +7,11 @@ import Model
 struct SessionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "internal-session", shouldDisplay: false)
     @Argument var migration: String
+    @Option var spill: String?
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
-        try Helper.session(try migrationID(migration), door: 3)
+        try Helper.session(try migrationID(migration), door: 3, room: StoreRoom(spillFolder: spill))
     }
 }
 

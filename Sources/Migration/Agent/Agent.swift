@@ -9,6 +9,7 @@ import Wire
 /// its migration. It keeps no state of any migration, so that it may be restarted at any moment (decision 0004).
 public final class Agent: Sendable {
     private let listener: TCPListener
+    private let room: StoreRoom
     private let starting = Mutex<Void>(())
     private let greeting = Atomic<Int>(0)
 
@@ -17,7 +18,9 @@ public final class Agent: Sendable {
     /// A preamble is the first thing that a peer sends; over the slowest link it takes one round trip.
     private static let preambleTime = Duration.seconds(10)
 
-    public init(address: String, port: UInt16) throws(SystemError) {
+    /// - Parameter room: where its sessions may put pages.
+    public init(address: String, port: UInt16, room: StoreRoom) throws(SystemError) {
+        self.room = room
         listener = try TCPListener(address: address, port: port)
         try Places.make(Places.sessions)
         try Places.make(Places.state)
@@ -107,7 +110,8 @@ public final class Agent: Sendable {
         let path = Places.door(migration)
         unlink(path)
         let door = try UnixSocket.listen(at: path, .stream)
-        var spawn = Spawn(Places.program, ["internal-session", "\(migration)"])
+        var spawn = Spawn(
+            Places.program, ["internal-session", "\(migration)"] + (room.spillFolder.map { ["--spill", $0] } ?? []))
         spawn.descriptors = [2: 2, 3: door.descriptor.raw]
         spawn.newSession = true
         let child = try spawn.start()

@@ -8,6 +8,7 @@ public import Model
 /// | folder | holds | survives |
 /// | --- | --- | --- |
 /// | `/var/lib/martlet/migrations/ID/` | journals, logs of CRIU | a reboot |
+/// | `/var/lib/martlet/spill/` | pages that didn't fit in memory, in files without a name (`martlet agent --spill`) | nothing |
 /// | `/run/martlet/ID/` | images, sockets, inputs of the shim: all on tmpfs, so that no disk is in the frozen window | nothing |
 /// | `/run/martlet/sessions/` | one listening socket a session, by which the agent hands over connections | nothing |
 public enum Places {
@@ -17,6 +18,7 @@ public enum Places {
     public static let locks = "/run/martlet/locks"
     /// Records of bundles that Martlet brought to this host or moved away from it.
     public static let bundles = "/var/lib/martlet/bundles"
+    public static let spill = "/var/lib/martlet/spill"
     public static let credentials = "/etc/martlet"
 
     public static func durable(_ migration: MigrationID) -> String { "\(state)/\(migration)" }

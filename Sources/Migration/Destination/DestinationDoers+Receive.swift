@@ -13,6 +13,7 @@ extension DestinationDoers {
         let facts = try JSON.decode(SourceFacts.self, from: Array(offer.facts.utf8))
         let host = HostSurvey.capabilities()
         var findings = try DestinationSurvey(facts: facts, offer: offer).findings()
+        findings += room.findings(for: offer.container.memory)
         if offer.container.id != facts.container.id {
             findings.append(
                 Finding(
@@ -39,8 +40,12 @@ extension DestinationDoers {
         let (offer, facts, folders) = try known()
         for folder in [folders.images, folders.work] { try Places.make(folder) }
         try FileIO.writeAtomically(JSON.encode(offer), to: "\(folders.volatile)/offer.json")
+        let place = try room.kind(for: offer.container.memory)
+        if case .spill(let folder) = place {
+            logLine("session \(migration): memory is short: pages lie in \(folder) until they are in place")
+        }
         let store = try PageStore(
-            kind: try StoreBudget(spillFolder: Places.state).kind(for: offer.container.memory, spillFolder: Places.state),
+            kind: place,
             // The container may grow while it is copied; what is beyond a doubling does not converge anyway.
             capacity: ByteCount(offer.container.memory.rawValue * 2) + .gibibytes(1))
         let spaces = attempt.withLock { $0.spaces }

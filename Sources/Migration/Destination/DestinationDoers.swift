@@ -25,13 +25,15 @@ final class DestinationDoers: Sendable {
 
     /// The door's listening socket, handed on to each keeper.
     private let door: SharedDescriptor
+    let room: StoreRoom
     private let keeper = Mutex<ChildProcess?>(nil)
 
     init(
         migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt,
-        door: SharedDescriptor
+        door: SharedDescriptor, room: StoreRoom
     ) {
         (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
+        self.room = room
         link = DestinationLink(mailbox: mailbox)
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }

@@ -90,7 +90,8 @@ private final class Lane: @unchecked Sendable {
     ) {
         (self.number, self.count, self.stream, self.counters) = (number, count, stream, counters)
         self.witness = witness
-        sent = SentPages(seed: seed)
+        // All lanes together remember 64 GiB: what bounds this process, however large the container is.
+        sent = SentPages(seed: seed, memory: ByteCount(ByteCount.mebibytes(128).rawValue / count))
         buffer = .allocate(byteCount: Self.capacity, alignment: pageSize)
     }
 

@@ -117,7 +117,8 @@ struct SourceContainer: Sendable {
             of: migration, plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump",
             shim: shim,
             hidesMemory: facts.lazy, processes: processes)
-        let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
+        let files = SourceFiles(
+            folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
             freezer: freezer,

@@ -15,12 +15,15 @@ final class SourceFiles: @unchecked Sendable {
     private var passes = 0
     private var prepared: FileDelta?
     private let link: SourceLink
+    private let limit: BandwidthLimit?
     private let processes: @Sendable () -> [Int32]
 
     /// rsync of a changed tree in the freeze; a longer one breaks clients anyway.
     private static let frozenLimit = Duration.seconds(60)
 
-    init(folders: [String], link: SourceLink, processes: @escaping @Sendable () -> [Int32]) {
+    /// - Parameter limit: what all streams together may send.
+    init(folders: [String], link: SourceLink, limit: BandwidthLimit?, processes: @escaping @Sendable () -> [Int32]) {
+        self.limit = limit
         source = FileSource(folders: folders)
         self.link = link
         self.processes = processes
@@ -74,14 +77,14 @@ final class SourceFiles: @unchecked Sendable {
     private func tunnel(_ part: FileDestination.Part) throws -> OwnedDescriptor {
         passes += 1
         let connection = try link.open(.files, part == .first ? 0 : 1)
-        return try Tunnel.open(connection)
+        return try Tunnel.open(connection, limit: limit)
     }
 }
 
 /// Joins a connection to a local socket pair.
 enum Tunnel {
     /// - Returns: the end for rsync.
-    static func open(_ connection: Connection) throws -> OwnedDescriptor {
+    static func open(_ connection: Connection, limit: BandwidthLimit? = nil) throws -> OwnedDescriptor {
         var ends: [Int32] = []
         try UnixSocket.pair(.stream).split { first, second in
             ends = [first.takeDescriptor().release(), second.takeDescriptor().release()]
@@ -89,7 +92,7 @@ enum Tunnel {
         let ours = OwnedDescriptor(taking: ends[0])
         // The tunnel lives as long as its connection.
         // How rsync ended is rsync's to tell: one that has all it needs closes before the last bytes of its peer.
-        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1])) { _ in }
+        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1]), limit: limit) { _ in }
         return ours
     }
 }

@@ -21,7 +21,8 @@ final class SourceMemory: @unchecked Sendable {
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
     private let innerPID: @Sendable (Int32) -> Int32?
-    private let limit: BandwidthLimit?
+    /// What all streams of this migration together may send.
+    let limit: BandwidthLimit?
     let steps = StepLog()
     private var streams: [DataSender] = []
     private var images: DataSender?

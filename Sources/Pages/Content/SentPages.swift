@@ -13,7 +13,8 @@ public enum PageKind: Sendable {
 /// Remembers, for each address, a hash of the content that was sent last, so that a page that was written with the same
 /// content, or merely looked dirty, is not sent again.
 ///
-/// 8 bytes a page: 2 MiB for each GiB of the container, 128 MiB for 64 GiB. The hash is XXH3-64 with a seed drawn for each
+/// 8 bytes a page: 2 MiB for each GiB of the container, up to a limit, beyond which pages are not remembered and are sent whenever
+/// they look dirty. The hash is XXH3-64 with a seed drawn for each
 /// migration, so that nobody outside can prepare two pages that look the same; by chance it happens once in 2^64 pages.
 /// Owned by one thread.
 public struct SentPages: ~Copyable {
@@ -26,10 +27,15 @@ public struct SentPages: ~Copyable {
     private var lastPiece: Piece?
     private var lastTable: UnsafeMutablePointer<UInt64>?
     private let seed: UInt64
+    private let mostPieces: Int
 
     private static let zeroMark: UInt64 = 1
 
-    public init(seed: UInt64) { self.seed = seed }
+    /// - Parameter memory: the most that the hashes may take: 128 MiB remember 64 GiB.
+    public init(seed: UInt64, memory: ByteCount = .mebibytes(128)) {
+        self.seed = seed
+        mostPieces = max(1, memory.rawValue / (512 * MemoryLayout<UInt64>.stride))
+    }
 
     deinit { for table in pieces.values { table.deallocate() } }
 
@@ -38,7 +44,10 @@ public struct SentPages: ~Copyable {
     ///   - address: virtual address of the page.
     ///   - bytes: the page's content, 4096 bytes.
     public mutating func note(_ space: SpaceID, _ address: UInt64, _ bytes: UnsafeRawPointer) -> PageKind {
-        let slot = table(Piece(space: space, base: address >> 21)) + Int(address >> 12 & 511)
+        guard let table = table(Piece(space: space, base: address >> 21)) else {
+            return cxxhash_is_zero_page(bytes) != 0 ? .zero : .new
+        }
+        let slot = table + Int(address >> 12 & 511)
         if cxxhash_is_zero_page(bytes) != 0 {
             defer { slot.pointee = Self.zeroMark }
             return slot.pointee == Self.zeroMark ? .same : .zero
@@ -58,17 +67,19 @@ public struct SentPages: ~Copyable {
         lastPiece = nil
     }
 
-    private mutating func table(_ piece: Piece) -> UnsafeMutablePointer<UInt64> {
+    /// - Returns: nil for a piece that there is no room to remember.
+    private mutating func table(_ piece: Piece) -> UnsafeMutablePointer<UInt64>? {
         if piece == lastPiece, let lastTable { return lastTable }
-        let found =
-            pieces[piece]
-            ?? {
-                let made = UnsafeMutablePointer<UInt64>.allocate(capacity: 512)
-                made.initialize(repeating: 0, count: 512)
-                pieces[piece] = made
-                return made
-            }()
+        guard let found = pieces[piece] ?? makeTable(piece) else { return nil }
         (lastPiece, lastTable) = (piece, found)
         return found
+    }
+
+    private mutating func makeTable(_ piece: Piece) -> UnsafeMutablePointer<UInt64>? {
+        if pieces.count >= mostPieces { return nil }
+        let made = UnsafeMutablePointer<UInt64>.allocate(capacity: 512)
+        made.initialize(repeating: 0, count: 512)
+        pieces[piece] = made
+        return made
     }
 }

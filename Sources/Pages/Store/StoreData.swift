@@ -19,12 +19,22 @@ struct StoreData: ~Copyable, @unchecked Sendable {
         let made: Int
         switch kind {
         case .memory: made = try systemCall("memfd_create", "martlet-pages", linux_memfd_create("martlet-pages", 1))
-        case .tmpfs(let path): made = try systemCall("open(O_TMPFILE)", path, linux_open_unnamed(path))
-        case .spill(let path): made = try systemCall("open(O_TMPFILE)", path, linux_open_unnamed(path))
+        case .tmpfs(let path), .spill(let path): made = try Self.openUnnamed(in: path)
         }
         let file = OwnedDescriptor(taking: Int32(made))
         try systemCall("ftruncate", "page store", Glibc.ftruncate(file.raw, slots * Chunk.bytes) == 0 ? 0 : -Int(errno))
         try self.init(file, slots: slots)
+    }
+
+    /// O_TMPFILE (Linux 3.11); file systems that don't have it (NFS, overlay before Linux 6.3) get a name for a moment.
+    private static func openUnnamed(in folder: String) throws(SystemError) -> Int {
+        let made = linux_open_unnamed(folder)
+        guard made == -Int(EOPNOTSUPP) || made == -Int(EISDIR) else { return try systemCall("open(O_TMPFILE)", folder, made) }
+        let name = "\(folder)/.pages-\(getpid())-\(MonotonicInstant.now.nanoseconds)"
+        let file = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+        let result = try systemCall("open", name, file < 0 ? -Int(errno) : Int(file))
+        unlink(name)
+        return result
     }
 
     /// Maps a data file that another process made.

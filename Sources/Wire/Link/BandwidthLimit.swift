@@ -41,11 +41,15 @@ public final class BandwidthLimit: Sendable {
         bucket = Mutex(TokenBucket(rate: rate, now: .now))
     }
 
+    /// Takes `bytes` for a sender that may not block.
+    /// - Returns: how long nothing more may be sent.
+    func claim(_ bytes: Int) -> Duration { bucket.withLock { $0.take(bytes, now: .now) } }
+
     /// Blocks the calling thread until `bytes` may be sent.
     /// - Returns: how long it was told to sleep.
     @discardableResult
     func take(_ bytes: Int) -> Duration {
-        let wait = bucket.withLock { $0.take(bytes, now: .now) }
+        let wait = claim(bytes)
         if wait > .zero { sleepThread(wait) }
         return wait
     }

@@ -22,12 +22,15 @@ public final class ByteTunnel: Sendable {
     private let group: MultiThreadedEventLoopGroup?
 
     /// Joins the connection with a local stream socket, such as one end of a socket pair.
-    /// - Parameter onClosed: called once, on the connection's thread, after everything was delivered.
+    /// - Parameters:
+    ///   - limit: what the user allows for all streams together; of this direction only.
+    ///   - onClosed: called once, on the connection's thread, after everything was delivered.
     public convenience init(
-        _ connection: Connection, socket: consuming OwnedDescriptor, onClosed: @escaping @Sendable (TunnelEnd) -> Void
+        _ connection: Connection, socket: consuming OwnedDescriptor, limit: BandwidthLimit? = nil,
+        onClosed: @escaping @Sendable (TunnelEnd) -> Void
     ) {
         let raw = socket.release()
-        self.init(connection, onClosed) { loop, initializer in
+        self.init(connection, limit, onClosed) { loop, initializer in
             ClientBootstrap(group: loop).channelOption(.allowRemoteHalfClosure, value: true)
                 .channelInitializer(initializer).withConnectedSocket(raw)
         }
@@ -39,20 +42,20 @@ public final class ByteTunnel: Sendable {
         onClosed: @escaping @Sendable (TunnelEnd) -> Void
     ) {
         let (rawInput, rawOutput) = (input.release(), output.release())
-        self.init(connection, onClosed) { loop, initializer in
+        self.init(connection, nil, onClosed) { loop, initializer in
             NIOPipeBootstrap(group: loop).channelOption(.allowRemoteHalfClosure, value: true)
                 .channelInitializer(initializer).takingOwnershipOfDescriptors(input: rawInput, output: rawOutput)
         }
     }
 
     private init(
-        _ connection: Connection, _ onClosed: @escaping @Sendable (TunnelEnd) -> Void,
+        _ connection: Connection, _ limit: BandwidthLimit?, _ onClosed: @escaping @Sendable (TunnelEnd) -> Void,
         open: (any EventLoop, @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> EventLoopFuture<any Channel>
     ) {
         self.connection = connection
         group = nil
         let loop = connection.channel.eventLoop
-        let hub = OnLoop(TunnelHub(connection, onClosed))
+        let hub = OnLoop(TunnelHub(connection, limit, onClosed))
         self.hub = hub
         let opened = open(loop) { channel in
             channel.eventLoop.makeCompletedFuture {

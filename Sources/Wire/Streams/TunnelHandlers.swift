@@ -1,3 +1,4 @@
+import Host
 import NIOCore
 import Synchronization
 
@@ -25,9 +26,13 @@ final class TunnelHub {
     /// The local program is gone; told as soon as the connection is open.
     private var goneWhy: String?
     private var onClosed: (@Sendable (TunnelEnd) -> Void)?
+    private let limit: BandwidthLimit?
+    /// Nothing more is read from the local program for so long.
+    private var pause = Duration.zero
 
-    init(_ connection: Connection, _ onClosed: @escaping @Sendable (TunnelEnd) -> Void) {
+    init(_ connection: Connection, _ limit: BandwidthLimit?, _ onClosed: @escaping @Sendable (TunnelEnd) -> Void) {
         self.connection = connection
+        self.limit = limit
         self.onClosed = onClosed
     }
 
@@ -48,12 +53,18 @@ final class TunnelHub {
         guard let wire else { return early.append(bytes) }
         var bytes = bytes
         sent.add(bytes.readableBytes, ordering: .relaxed)
+        if let limit { pause = limit.claim(bytes.readableBytes) }
         while let piece = bytes.readSlice(length: min(bytes.readableBytes, Self.pieceLimit)), piece.readableBytes > 0 {
             var header = wire.channel.allocator.buffer(capacity: 4)
             header.writeInteger(UInt32(piece.readableBytes), endianness: .little)
             wire.write(NIOAny(header), promise: nil)
             wire.write(NIOAny(piece), promise: nil)
         }
+    }
+
+    func takePause() -> Duration {
+        defer { pause = .zero }
+        return pause
     }
 
     /// The connection was taken over: what came before is sent now.
@@ -136,7 +147,15 @@ final class TunnelLocalHandler: ChannelDuplexHandler {
     func handlerRemoved(context: ChannelHandlerContext) { hub.local = nil }
 
     func read(context: ChannelHandlerContext) {
+        let pause = hub.takePause()
+        if pause > .zero { return later(context, pause) }
         if let wire = hub.wire, wire.channel.isWritable { context.read() } else { hub.localWaits = true }
+    }
+
+    private func later(_ context: ChannelHandlerContext, _ pause: Duration) {
+        context.eventLoop.assumeIsolated().scheduleTask(in: .nanoseconds(pause.wholeNanoseconds)) {
+            if !self.hub.isOver { self.read(context: context) }
+        }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

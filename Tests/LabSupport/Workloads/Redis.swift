@@ -27,12 +27,31 @@ public final class Redis: Workload {
         var longest_gap_ms: Double
     }
 
-    public init(_ id: String, memory: String = "64M", address: String? = "10.77.1.11", pause: Double = 0.0005) {
+    /// What its values are made of.
+    public enum Content: String, Sendable {
+        /// Noise, which nothing packs.
+        case noise
+        /// Words, as in caches of documents.
+        case text
+    }
+
+    private let content: Content
+    private let limit: String?
+
+    /// - Parameter limit: `linux.resources.memory.limit` of the container.
+    public init(
+        _ id: String, memory: String = "64M", address: String? = "10.77.1.11", pause: Double = 0.0005, content: Content = .noise,
+        limit: String? = nil
+    ) {
         (self.id, self.memory, self.address, self.pause) = (id, memory, address, pause)
+        (self.content, self.limit) = (content, limit)
     }
 
     public func start(on host: LabHost) throws {
-        try lab.script("redis", [host.name, "--memory", memory] + (address.map { ["--ip", $0] } ?? []) + [id])
+        try lab.script(
+            "redis",
+            [host.name, "--memory", memory, "--content", content.rawValue] + (address.map { ["--ip", $0] } ?? [])
+                + (limit.map { ["--limit", $0] } ?? []) + [id], timeout: .seconds(300))
         let digest = try self.digest(at: address ?? host.address)
         state.withLock { ($0.digest, $0.host) = (digest, host) }
     }

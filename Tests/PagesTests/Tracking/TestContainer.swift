@@ -20,11 +20,13 @@ final class TestContainer: Sendable {
     }
 
     /// Starts the torture program and puts it into the group before it does anything.
+    /// - Parameter confined: what it gives up first: `seccomp`, `nobody` (root) or `userns`.
     @discardableResult
-    func start(_ mode: String) throws -> ChildProcess {
+    func start(_ mode: String, confined: String? = nil) throws -> ChildProcess {
         let input = try Pipe(), output = try Pipe()
         var spawn = Spawn(try TortureProgram.path.get(), [mode])
         spawn.descriptors = [0: input.read.raw, 1: output.write.raw, 2: 2]
+        if let confined { spawn.environment = ["TORTURE_CONFINED=\(confined)"] }
         let child = try spawn.start()
         children.withLock { $0.append(child) }
         try FileIO.writeValue("\(child.pid)", to: "\(cgroup.path)/cgroup.procs")

@@ -10,7 +10,7 @@ import Testing
     static let modes = getenv("MARTLET_TORTURE").map { String(cString: $0).split(separator: ",").map(String.init) } ?? allModes
     private static let allModes = [
         "anon", "zero", "aba", "dontneed", "churn", "brk", "stack", "file", "thp", "guard", "threads", "leaderless", "fork",
-        "exec", "signals",
+        "exec", "signals", "racers", "kernel", "kinds",
     ]
     static let kinds = TrackerKind.allCases.filter { $0.probe().isAvailable }
 
@@ -18,22 +18,38 @@ import Testing
         try follow([mode], kind, .privateMemory, for: .milliseconds(600))
     }
 
+    /// What a container gives up: system calls beside a list, root, the host's users.
+    private static let confinements = ["seccomp", "nobody", "userns"]
+
+    /// Those whose processes and threads come and go, by themselves; all others in the container of all programs.
+    @Test(arguments: ["threads", "leaderless", "fork", "exec", "signals"].filter { modes.contains($0) }, confinements)
+    func `a confined program is followed like any other`(_ mode: String, _ confined: String) throws {
+        try follow([mode], .best(), .privateMemory, for: .milliseconds(250), confined: confined)
+    }
+
+    @Test(arguments: kinds, confinements)
+    func `a confined container of all programs at once is copied right`(_ kind: TrackerKind, _ confined: String) throws {
+        try follow(TortureTests.modes, kind, .privateMemory, for: .milliseconds(1500), confined: confined)
+    }
+
     @Test(arguments: kinds) func `a container of all programs at once is copied right`(_ kind: TrackerKind) throws {
         try follow(TortureTests.modes, kind, .privateAnonymous, for: .milliseconds(2500))
     }
 
-    @Test(arguments: [TrackerKind.writeProtect].filter { kinds.contains($0) })
+    @Test(arguments: kinds)
     func `the final round reports every present page of shared memory, because write calls leave no trace`(_ kind: TrackerKind)
         throws
     {
         try follow(["shared"], kind, .all, for: .milliseconds(600))
     }
 
-    private func follow(_ modes: [String], _ kind: TrackerKind, _ scope: TrackerScope, for duration: Duration) throws {
+    private func follow(
+        _ modes: [String], _ kind: TrackerKind, _ scope: TrackerScope, for duration: Duration, confined: String? = nil
+    ) throws {
         let container = try TestContainer()
         defer { container.remove() }
         let cgroup = container.cgroup
-        for mode in modes { try container.start(mode) }
+        for mode in modes { try container.start(mode, confined: confined) }
         let tracker = try ContainerTracker(kind: kind, scope: scope) { () throws(SystemError) in try cgroup.processes() }
         let shadow = Shadow()
         let end = MonotonicInstant.now + duration
@@ -50,7 +66,8 @@ import Testing
         let report = try shadow.compare(live, tracker, scope)
         #expect(
             report.problems.isEmpty,
-            "\(modes) by \(kind.rawValue), \(rounds) rounds, \(report.pages) pages, final \(last.pageCount.rawValue)")
+            "\(modes) \(confined ?? "unconfined") by \(kind.rawValue), \(rounds) rounds, \(report.pages) pages, final \(last.pageCount.rawValue)"
+        )
         #expect(report.pages > 0)
         if kind == .writeProtect, !modes.contains("fork"), !modes.contains("exec") {
             #expect(last.spaces.allSatisfy { $0.untracked == nil }, "\(last.spaces.compactMap(\.untracked))")

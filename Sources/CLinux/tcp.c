@@ -1,14 +1,12 @@
-// A listening TCP socket: the sockaddr family of structures and its casts are not importable as they are used.
-#pragma once
-#include <errno.h>
+#include "system.h"
+#include "linux_sockets.h"
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-// Listens at a numeric address ("0.0.0.0", "::", ...) and port. Returns the descriptor or -errno.
-static inline long linux_listen_tcp(const char *address, uint16_t port, int backlog) {
+long linux_listen_tcp(const char *address, uint16_t port, int backlog) {
     struct addrinfo hints, *found = 0;
     memset(&hints, 0, sizeof hints);
     hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
@@ -17,23 +15,20 @@ static inline long linux_listen_tcp(const char *address, uint16_t port, int back
     snprintf(service, sizeof service, "%u", port);
     if (getaddrinfo(address, service, &hints, &found) != 0) return -EINVAL;
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1, zero = 0;
-    long result = -EINVAL;
+    long result = -errno;
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
         // "::" takes IPv4 as well.
-        if (found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, 26 /* IPV6_V6ONLY */, &zero, sizeof zero);
+        if (found->ai_family == AF_INET6) setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
         if (bind(fd, found->ai_addr, found->ai_addrlen) == 0 && listen(fd, backlog) == 0) result = fd;
         else result = -errno;
         if (result < 0) close(fd);
-    } else {
-        result = -errno;
     }
     freeaddrinfo(found);
     return result;
 }
 
-// Numeric address and port of the other end of a connected socket, as "ADDRESS:PORT". Returns 0 or -errno.
-static inline long linux_peer_name(int fd, char *out, size_t size) {
+long linux_peer_name(int fd, char *out, size_t size) {
     struct sockaddr_storage a;
     socklen_t n = sizeof a;
     if (getpeername(fd, (struct sockaddr *)&a, &n) != 0) return -errno;

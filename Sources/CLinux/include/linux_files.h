@@ -1,4 +1,0 @@
-#pragma once
-#include <errno.h>
-#include <stdint.h>
-#include <unistd.h>
