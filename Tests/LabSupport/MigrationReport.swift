@@ -25,6 +25,9 @@ public struct MigrationReport: Decodable, Sendable {
     public var container: String
     public var engine: String
     public var method: String
+    public var dump: String?
+    public var restore: String?
+    public var tracker: String?
     public var source: String
     public var destination: String
     public var downtimeMs: Double
@@ -46,4 +49,6 @@ public struct ProgressEvent: Decodable, Sendable {
     public var severity: String?
     public var code: String?
     public var what: String?
+    public var why: String?
+    public var hint: String?
 }

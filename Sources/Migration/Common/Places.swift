@@ -1,3 +1,4 @@
+import Containers
 import Glibc
 public import Host
 public import Model
@@ -20,6 +21,23 @@ public enum Places {
 
     public static func durable(_ migration: MigrationID) -> String { "\(state)/\(migration)" }
     public static func volatile(_ migration: MigrationID) -> String { "\(runtime)/\(migration)" }
+
+    /// Where CRIU's images are: on the tmpfs, for nothing of them is worth a disk; unless they hold all memory and it has no
+    /// room for that.
+    /// - Parameter whole: the container's memory if the images hold it.
+    static func images(_ migration: MigrationID, whole memory: ByteCount?) -> String {
+        let fast = "\(volatile(migration))/images"
+        guard let memory else { return fast }
+        let room = try? HostFacts.room(volatile: runtime, durable: state)
+        return room?.takesImagesInMemory(of: memory) ?? true ? fast : "\(durable(migration))/images"
+    }
+
+    /// Removes all that an attempt needs only as long as it is under way.
+    static func clear(_ migration: MigrationID) {
+        remove(volatile(migration))
+        remove("\(durable(migration))/images")
+    }
+
     public static func journal(_ migration: MigrationID, _ role: Role) -> String {
         "\(durable(migration))/\(role.rawValue).journal"
     }

@@ -45,6 +45,11 @@ final class SourceDoers: Sendable {
     func perform(_ action: SourceAction) {
         if Fault.isActive(.hang), !action.undoes { return }
         switch action {
+        case .take(let ways):
+            now(.startCriu) {
+                try $0.memory.take(ways)
+                $0.dump.take(ways)
+            }
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
@@ -85,7 +90,11 @@ final class SourceDoers: Sendable {
                 try $0.freezer.requestFreeze()
                 self.mailbox.post(.refrozen)
             }
-        case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
+        case .shipImages:
+            step("ship", .ship) {
+                self.mailbox.post(.imagesShipped(try self.ship($0)))
+                $0.dump.checkSkeleton()
+            }
         case .serveMissing: step("serve", .serveMissing) { try $0.memory.serveMissing() }
         case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
         case .killSource: background("kill") { self.killSource() }
@@ -132,6 +141,10 @@ final class SourceDoers: Sendable {
             let file = try journal.withLock { file throws(SystemError) in
                 if file == nil { file = try JournalFile(migration, .source) }
                 return file
+            }
+            // The first trace of the attempt on this host: with it whoever recovers finds what he needs.
+            if record.kind == .opened, let parts {
+                try FileIO.writeAtomically(JSON.encode(parts.facts), to: Self.note(migration))
             }
             try steps.time("journal `\(record.kind.rawValue)`") { try file?.append(record) }
             mailbox.post(.journalWritten(record.kind))
@@ -185,7 +198,7 @@ final class SourceDoers: Sendable {
             }
         }
         parts?.files.cancel()
-        Places.remove(Places.volatile(migration))
+        Places.clear(migration)
         mailbox.post(.rolledBack)
     }
 
@@ -216,7 +229,7 @@ final class SourceDoers: Sendable {
         do {
             parts?.memory.stop()
             if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
-            Places.remove(Places.volatile(migration))
+            Places.clear(migration)
             mailbox.post(.cleaned)
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))

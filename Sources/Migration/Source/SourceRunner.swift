@@ -41,6 +41,9 @@ final class SourceRunner: Sendable {
                 case .finish(let ending):
                     record.finish()
                     return ending
+                case .take(let ways):
+                    record.take(ways)
+                    doers.perform(action)
                 default:
                     if case .rollBack = action { hurry.end() }
                     doers.perform(action)
@@ -59,6 +62,7 @@ final class MigrationRecord: Sendable {
         var rounds: [RoundReport] = []
         var destinationSteps: [FrozenStep] = []
         var offset = ClockOffset()
+        var ways: Ways?
     }
     private let began: MonotonicInstant
     private let state = Mutex(State())
@@ -70,6 +74,10 @@ final class MigrationRecord: Sendable {
     func enter(_ phase: Phase) { state.withLock { $0.timeline.enter(phase, at: elapsed) } }
     func finish() { state.withLock { $0.timeline.finish(at: elapsed) } }
     func add(_ round: RoundReport) { state.withLock { $0.rounds.append(round) } }
+
+    func take(_ ways: Ways) { state.withLock { $0.ways = ways } }
+    /// Nil as long as they aren't chosen.
+    var ways: Ways? { state.withLock { $0.ways } }
 
     func take(_ probe: ClockProbe) {
         let received = MonotonicInstant.now.nanoseconds
@@ -100,12 +108,16 @@ final class MigrationRecord: Sendable {
         memory: Int, bytesSent: Int, steps: [FrozenStep]
     ) -> MigrationResult {
         state.withLock { state in
-            MigrationResult(
+            var result = MigrationResult(
                 outcome: ending.outcome, container: container, engine: engine, method: method.rawValue, source: source,
                 destination: destination, downtimeMS: state.timeline.downtime?.milliseconds ?? 0,
                 totalMS: (state.timeline.total ?? elapsed).milliseconds, phases: state.timeline.spans,
                 steps: self.steps(steps, state), rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent,
                 error: ending.problem)
+            result.dump = state.ways?.dump.rawValue
+            result.restore = state.ways?.restore.rawValue
+            result.tracker = method.hasRounds ? state.ways?.tracker?.rawValue : nil
+            return result
         }
     }
 }
