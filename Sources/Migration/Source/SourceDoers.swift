@@ -40,7 +40,7 @@ final class SourceDoers: Sendable {
     }
 
     /// Whether the freeze is one of milliseconds, in which this process may go before all others.
-    var isShort: Bool { parts?.facts.lazy ?? false }
+    var isShort: Bool { parts?.dump.hidesMemory ?? false }
 
     func perform(_ action: SourceAction) {
         if Fault.isActive(.hang), !action.undoes { return }

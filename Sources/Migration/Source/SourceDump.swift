@@ -48,6 +48,8 @@ final class SourceDump: Sendable {
 
     /// The folder of the images.
     var images: String { chosen.withLock { $0?.images } ?? Places.images(migration, whole: nil) }
+    /// Whether the dump is one of milliseconds.
+    var hidesMemory: Bool { chosen.withLock { $0?.ways.dump == .hidden } }
     private var shim: CriuShim? { chosen.withLock { $0?.shim } }
 
     /// Starts CRIU and waits until it is at `pre-dump`; then keeps what CRIU would read slowly in the freeze.
@@ -90,7 +92,7 @@ final class SourceDump: Sendable {
         guard let criu = session.withLock({ $0 }), let ways = chosen.withLock({ $0?.ways }) else {
             throw TransferProblem("the dump was not started")
         }
-        if ways.dump != .full { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
+        if ways.dump == .hidden { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
         let known = smaps.withLock { $0 }
         try steps.time("list hidden memory") {
             guard ways.dump == .hidden else { return }
