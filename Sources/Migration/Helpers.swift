@@ -103,7 +103,9 @@ public enum Helper {
 extension Attempt {
     /// What a process that took over knows: the journal's facts, and what the session noted in its runtime folder.
     mutating func recover(_ opened: JournalRecord, _ recovery: RecoveryFacts) {
-        let folders = Folders(volatile: recovery.session, durable: Places.durable(opened.migration))
+        let folders = Folders(
+            volatile: recovery.session, durable: Places.durable(opened.migration),
+            images: Places.images(opened.migration, whole: nil))
         self.folders = folders
         let noted = try? FileIO.readLine("\(folders.volatile)/cgroup")
         var root = "/run/runc"

@@ -43,13 +43,13 @@ public enum Migrator {
         _ interrupts: Interrupts
     ) throws -> (Ending, MigrationResult) {
         var request = request
-        if !request.options.isLazy { request.options.method = .stopCopy }  // all memory is in the dump
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
         let link = SourceLink(
             address: request.destination, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
         let facts = try source.facts(for: request.options)
-        let parts = try source.parts(migration, request, facts, link, reporter, mailbox)
+        // A dry run has nothing to work with, so that it can touch nothing.
+        let parts = request.options.dryRun ? nil : try source.parts(migration, request, facts, link, reporter, mailbox)
         let order = SourceOrder(
             migration: migration, peer: request.destination.description, options: request.options,
             container: source.description, capabilities: HostSurvey.capabilities(), findings: [],
@@ -59,25 +59,25 @@ public enum Migrator {
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
         interrupts.deliver { mailbox.post(.interrupted) }
 
-        if !request.options.dryRun {
+        if parts != nil {
             try Places.make(Places.durable(migration))
             try FileIO.writeAtomically(JSON.encode(facts), to: SourceDoers.note(migration))
         }
-        let meter = ProgressMeter(record: record) { parts.memory.counters() }
+        let meter = ProgressMeter(record: record) { parts?.memory.counters() ?? PassCounters() }
         try meter.start(reporter)
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record, meter: meter)
             .run(SourceMachine(order))
         meter.stop()
-        parts.exit.stop()
+        parts?.exit.stop()
         link.close()
         // In doubt it stays: `recover` reads from it what is frozen here.
-        if !ending.needsRecover { Places.removeVolatile(migration) }
+        if !ending.needsRecover { Places.clear(migration) }
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
-        request.options.method = parts.memory.carriedOut(request.options.method)
+        if let parts, record.ways != nil { request.options.method = parts.memory.carriedOut(request.options.method) }
         let result = result(
-            ending, request, record, memory: source.description.memory.rawValue, sent: parts.memory.bytesSent,
+            ending, request, record, memory: source.description.memory.rawValue, sent: parts?.memory.bytesSent ?? 0,
             steps: doers.steps.steps)
         return (ending, result)
     }

@@ -68,14 +68,14 @@ public struct Capabilities: Hashable, Sendable, Codable {
     public var criu: String?
     /// Runtime and version, such as `runc 1.1.15`.
     public var runtime: String?
-    /// Whether missing pages can be fetched after the release (userfaultfd with events and a lazy restore).
-    public var lazyRestore: Bool
+    /// What this host's CRIU and kernel lack, and why, in words. What isn't in it is there.
+    public var missing: [Ability: String]
     public var codecs: [String]
     public var freeMemory: ByteCount
 
     public init(
         host: String, kernel: String, architecture: String, cpuFeatures: [String], criu: String?, runtime: String?,
-        lazyRestore: Bool, codecs: [String], freeMemory: ByteCount
+        missing: [Ability: String] = [:], codecs: [String], freeMemory: ByteCount
     ) {
         self.host = host
         self.kernel = kernel
@@ -83,7 +83,7 @@ public struct Capabilities: Hashable, Sendable, Codable {
         self.cpuFeatures = cpuFeatures
         self.criu = criu
         self.runtime = runtime
-        self.lazyRestore = lazyRestore
+        self.missing = missing
         self.codecs = codecs
         self.freeMemory = freeMemory
     }

@@ -73,9 +73,16 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
         check(
             method != .hybrid || allowPostCopy, "--method", "hybrid",
             "leaves pages at the source after the release, which --no-post-copy forbids", "use pre-copy")
+        let isFull = dumpWay == .full || restoreWay == .images
         check(
-            method != .hybrid || restoreWay != .images, "--method", "hybrid",
-            "needs the fault server, but the restore is forced to images")
+            !isFull || method == .auto || !method.hasRounds, "--method", method.rawValue,
+            "copies memory before the freeze, but it is forced into the dump's images", "use stop-copy")
+        check(
+            !(dumpWay == .full && restoreWay == .faultServer), "--restore", "fault-server",
+            "serves what the dump leaves out, and --dump full leaves out nothing", "leave out one of them")
+        check(
+            restoreWay != .images || dumpWay == .auto || dumpWay == .full, "--restore", "images",
+            "needs all memory in the images, but --dump \(dumpWay.rawValue) leaves it out", "leave out one of them")
         return found
     }
 }

@@ -6,6 +6,10 @@ public struct MigrationResult: Hashable, Sendable, Codable {
     public var engine: String
     /// The method that was carried out; of `auto`, what it became.
     public var method: String
+    /// The ways that were gone (`Ways`); absent if it never came to that. `tracker` is absent too where nothing was tracked.
+    public var dump: String?
+    public var restore: String?
+    public var tracker: String?
     public var source: String
     public var destination: String
     /// From the freeze at the source to the thaw at the destination; 0 if it never ran there.
@@ -45,7 +49,7 @@ public struct MigrationResult: Hashable, Sendable, Codable {
     }
 
     private enum CodingKeys: String, CodingKey {
-        case event, outcome, container, engine, method, source, destination
+        case event, outcome, container, engine, method, dump, restore, tracker, source, destination
         case downtimeMS = "downtime_ms"
         case totalMS = "total_ms"
         case phases, steps, rounds

@@ -126,10 +126,12 @@ public struct PrepareOrder: Hashable, Sendable, Codable {
     public var compression: MigrationOptions.Compression
     public var tcpEstablished: Bool
     public var streams: Int
-    public init(compression: MigrationOptions.Compression, tcpEstablished: Bool, streams: Int) {
+    public var ways: Ways
+    public init(compression: MigrationOptions.Compression, tcpEstablished: Bool, streams: Int, ways: Ways) {
         self.compression = compression
         self.tcpEstablished = tcpEstablished
         self.streams = streams
+        self.ways = ways
     }
 }
 

@@ -93,6 +93,8 @@ public enum SourceAction: Hashable, Sendable {
     case startTimer(SourceTimer, Duration)
     case stopTimer(SourceTimer)
 
+    /// Move the memory in these ways; before all that follows. Done at once, no event.
+    case take(Ways)
     /// Bring the destination's files up to date → `filesSynced`. Asked once while running and once frozen.
     case syncFiles
     /// Copy what is dirty (round 0: everything), running → `roundFinished`.

@@ -29,18 +29,24 @@ extension SourceMachine {
         switch event {
         case .received(.findings(let answer)):
             guard let order else { return [] }
-            let findings = order.findings + answer.findings
+            let choice = WayChoice(order.options, source: order.capabilities, destination: answer.destination)
+            // The destination has judged the same choice and told of it; this is for one that didn't.
+            let findings = order.findings + answer.findings + choice.findings.filter { !answer.findings.contains($0) }
             if findings.contains(where: \.isBlocker) {
                 return [.send(.bye)]
                     + finish(Ending(.refused, problem: findings.first(where: \.isBlocker)?.problem, findings: findings))
             }
-            if order.options.dryRun { return [.send(.bye)] + finish(Ending(.checked, findings: findings)) }
+            guard let ways = choice.ways else { return [] }
+            if order.options.dryRun {
+                return [.note(ways.words), .send(.bye)] + finish(Ending(.checked, findings: findings))
+            }
             state.stage = .opening
+            (state.ways, state.method) = (ways, choice.method)
             state.convergence = Convergence(
-                options: order.options,
-                canFetchLater: order.capabilities.lazyRestore && answer.destination.lazyRestore,
+                options: order.options, canFetchLater: ways.isLazy,
                 fixed: .estimate(sockets: order.container.sockets, memory: order.container.memory))
-            return findings.map { .note("\($0.what): \($0.why)") } + [.stopTimer(.answer), record(.opened)]
+            return findings.map { .note("\($0.what): \($0.why)") }
+                + [.note(ways.words), .take(ways), .stopTimer(.answer), record(.opened)]
         case .peerLost(let problem): return refuse(unreachable: problem)
         case .timer(.answer):
             return refuse(unreachable: Problem(what: "ask the destination", why: "it accepted the connection and said nothing"))
@@ -70,13 +76,14 @@ extension SourceMachine {
     }
 
     mutating func opening(_ event: SourceEvent) -> [SourceAction]? {
-        guard event == .journalWritten(.opened), let order else { return nil }
+        guard event == .journalWritten(.opened), let order, let ways = state.ways else { return nil }
         state.stage = .preparing(prepared: false, filesSynced: false)
         let options = order.options
         let keepConnections =
             options.tcp == .established || options.tcp == .auto && order.container.network == .movable
         let prepare = PrepareOrder(
-            compression: options.compression, tcpEstablished: keepConnections, streams: options.streams)
+            compression: options.compression, tcpEstablished: keepConnections, streams: options.streams,
+            ways: ways)
         return [.enter(.prepare), .send(.prepare(prepare)), .startTimer(.answer, Patience.answer)]
     }
 
@@ -87,7 +94,7 @@ extension SourceMachine {
             state.stage = .preparing(prepared: true, filesSynced: false)
             return [.stopTimer(.answer), .syncFiles]
         case .filesSynced where prepared:
-            guard order?.options.method.hasRounds == true else {
+            guard state.method?.hasRounds == true else {
                 // These files are as fresh as another pass could make them.
                 return arm(.everything, SourceState.Companions(filesSynced: true))
             }

@@ -107,6 +107,10 @@ struct SourceState: Hashable, Sendable {
     var link: Link = .down
     var touched: Touched = []
     var convergence: Convergence?
+    /// What both hosts can do; nil until the destination has told.
+    var ways: Ways?
+    /// The method that goes with it.
+    var method: Method?
     /// Of the last round; nil before the first.
     var dirtyPages: Int?
 }

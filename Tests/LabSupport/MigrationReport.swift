@@ -25,6 +25,9 @@ public struct MigrationReport: Decodable, Sendable {
     public var container: String
     public var engine: String
     public var method: String
+    public var dump: String?
+    public var restore: String?
+    public var tracker: String?
     public var source: String
     public var destination: String
     public var downtimeMs: Double
@@ -61,4 +64,6 @@ public struct ProgressEvent: Decodable, Sendable {
     public var bytesLeft: Int?
     public var remainingMs: Double?
     public var predictedDowntimeMs: Double?
+    public var why: String?
+    public var hint: String?
 }

@@ -69,7 +69,8 @@ public struct HostView: Decodable, Sendable {
         if file == "/data/\(container)" { return true }
         if here && (file == "/run/runc/\(container)" || file == "/run/netns/\(container)") { return true }
         return [
-            "/run/martlet", "/run/martlet/locks", "/run/martlet/sessions", "/run/martlet-agent.pid", "/run/criu.kdat",
+            "/run/martlet", "/run/martlet/criu-probe.json", "/run/martlet/locks", "/run/martlet/sessions",
+            "/run/martlet-agent.pid", "/run/criu.kdat",
             "/run/runc",
             "/run/netns", "/run/xtables.lock",
         ].contains(file)

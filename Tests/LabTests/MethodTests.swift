@@ -13,22 +13,36 @@ extension InTheLab {
             /// What the result must name as method; nil: whatever it became.
             var method: String?
             var isSlow = false
+            /// What the result must name: dump, restore, tracker.
+            var ways: [String?] = ["hidden", "fault-server", "write-protect"]
             var testDescription: String { options.isEmpty ? "no option" : options.joined(separator: " ") }
         }
 
+        static let images = ["full", "images", nil as String?]
         static let ways: [Way] = [
-            Way(options: ["--method", "stop-copy"], method: "stop-copy"),
+            Way(options: ["--method", "stop-copy"], method: "stop-copy", ways: ["hidden", "fault-server", nil]),
             Way(options: ["--method", "pre-copy"], method: "pre-copy"),
             Way(options: ["--method", "hybrid", "--max-rounds", "1"], method: "hybrid"),
             Way(options: ["--method", "auto", "--downtime-limit", "50"]),
             Way(options: ["--tracker", "write-protect"]),
-            Way(options: ["--tracker", "content-hash"]),
-            Way(options: ["--dump", "full"]),
-            Way(options: ["--dump", "full", "--restore", "images"]),
-            Way(options: ["--restore", "images"]),
-            Way(options: ["--dump", "hidden", "--restore", "fault-server"], isSlow: true),
-            Way(options: ["--method", "stop-copy", "--dump", "full", "--restore", "images"], method: "stop-copy", isSlow: true),
-            Way(options: ["--method", "hybrid", "--dump", "full", "--max-rounds", "1"], method: "hybrid", isSlow: true),
+            Way(options: ["--tracker", "content-hash"], ways: ["hidden", "fault-server", "content-hash"]),
+            Way(options: ["--dump", "hidden", "--restore", "fault-server"]),
+            Way(options: ["--dump", "lazy"], ways: ["lazy", "fault-server", "write-protect"]),
+            Way(options: ["--dump", "full"], method: "stop-copy", ways: images),
+            Way(options: ["--restore", "images"], method: "stop-copy", ways: images),
+            Way(options: ["--dump", "full", "--restore", "images"], method: "stop-copy", isSlow: true, ways: images),
+            Way(
+                options: ["--method", "stop-copy", "--dump", "full", "--restore", "images"], method: "stop-copy", isSlow: true,
+                ways: images),
+            Way(
+                options: ["--method", "stop-copy", "--dump", "lazy"], method: "stop-copy", isSlow: true,
+                ways: ["lazy", "fault-server", nil]),
+            Way(
+                options: ["--method", "hybrid", "--dump", "lazy", "--max-rounds", "1"], method: "hybrid",
+                ways: ["lazy", "fault-server", "write-protect"]),
+            Way(
+                options: ["--dump", "lazy", "--tracker", "content-hash"], isSlow: true,
+                ways: ["lazy", "fault-server", "content-hash"]),
             Way(options: ["--compress", "lz4", "--streams", "1"], isSlow: true),
             Way(options: ["--compress", "zstd", "--streams", "4"], isSlow: true),
             Way(options: ["--compress", "none", "--bandwidth", "50m"], isSlow: true),
@@ -42,6 +56,7 @@ extension InTheLab {
                 let outcome = try lab.migrate(workload.id, from: lab.alpha, options: way.options)
                 try expectMoved(outcome, workload, to: lab.beta, world)
                 if let method = way.method { #expect(outcome.report?.method == method) }
+                expectWays(outcome, way.ways)
                 // Back in the way that it chooses by itself: what a forced way restored must be a container like any other.
                 try expectMoved(try lab.migrate(workload.id, from: lab.beta), workload, to: lab.alpha, world)
                 try expectNothingLeft(by: workload, world)
@@ -55,7 +70,7 @@ extension InTheLab {
         func `each combination of ways moves a busy program byte for byte`(_ way: Way) throws { try moves(way) }
 
         /// Soft-dirty needs a kernel that has it (a stock Debian one does).
-        @Test(arguments: [["--tracker", "soft-dirty"], ["--dump", "lazy"]])
+        @Test(arguments: [["--tracker", "soft-dirty"]])
         func `a way that can't be gone here is refused in words, and otherwise moves`(_ options: [String]) throws {
             let workload = Tiny("lab-way")
             try withWorkload(workload, on: lab.alpha) { world in
@@ -67,6 +82,8 @@ extension InTheLab {
 
         @Test(arguments: [
             ["--method", "teleport"], ["--streams", "0"], ["--method", "hybrid", "--no-post-copy"],
+            ["--method", "hybrid", "--dump", "full"], ["--dump", "lazy", "--restore", "images"],
+            ["--dump", "full", "--restore", "fault-server"], ["--dump", "magic"],
             ["--tcp-close", "--tcp-established"],
         ])
         func `options that make no sense end with 2 and touch nothing`(_ options: [String]) throws {

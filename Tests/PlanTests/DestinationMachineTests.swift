@@ -8,7 +8,7 @@ import Testing
     static let offer = Offer(
         migration: Sample.id, container: Sample.order().container, source: Sample.host, options: MigrationOptions(),
         findings: [])
-    static let prepare = PrepareOrder(compression: .auto, tcpEstablished: true, streams: 2)
+    static let prepare = PrepareOrder(compression: .auto, tcpEstablished: true, streams: 2, ways: Sample.ways)
     static let prepared = Prepared(rootfs: "/r", takesAddresses: true)
 
     static let happyPath: [(event: DestinationEvent, actions: [DestinationAction])] = [

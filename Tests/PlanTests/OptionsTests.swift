@@ -47,6 +47,27 @@ import Testing
                 $0.restoreWay = .images
             }
         ),
+        (
+            "--method",
+            {
+                $0.method = .preCopy
+                $0.dumpWay = .full
+            }
+        ),
+        (
+            "--restore",
+            {
+                $0.dumpWay = .full
+                $0.restoreWay = .faultServer
+            }
+        ),
+        (
+            "--restore",
+            {
+                $0.dumpWay = .lazy
+                $0.restoreWay = .images
+            }
+        ),
     ]
 
     @Test(arguments: mistakes.indices)

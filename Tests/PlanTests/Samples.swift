@@ -19,7 +19,8 @@ enum Sample {
     static let findings = Findings(destination: host, findings: [])
     static let host = Capabilities(
         host: "beta", kernel: "6.18", architecture: "x86_64", cpuFeatures: [], criu: "4.2.1", runtime: "runc 1.1.15",
-        lazyRestore: true, codecs: [], freeMemory: .gibibytes(1))
+        codecs: [], freeMemory: .gibibytes(1))
+    static let ways = Ways(dump: .hidden, restore: .faultServer, tracker: .writeProtect)
     static let blocker = Finding(
         .blocker, code: "criu-missing", role: .destination, what: "find criu", why: "not installed", hint: "apt install criu")
 

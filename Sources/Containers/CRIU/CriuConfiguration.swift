@@ -6,7 +6,7 @@ import Host
 /// as `manage-cgroups full` or `network-lock iptables`, right for a plain checkpoint, would break what Martlet does.
 /// Both sides therefore use a copy with those lines alone that say how to treat a container's resources. This is also
 /// how the two options that runc has no flag for get through without writing a file for all containers of a host.
-public struct CriuConfiguration: Hashable, Sendable {
+public struct CriuConfiguration: Hashable, Sendable, Codable {
     /// What is kept, as lines.
     public var kept: [String]
     /// What is left out, for a warning.
@@ -36,6 +36,18 @@ public struct CriuConfiguration: Hashable, Sendable {
     public init(of config: OCIConfig) {
         let bytes = config.criuConfigurationFile.flatMap { try? FileIO.readIfPresent($0) } ?? []
         self.init(String(decoding: bytes, as: UTF8.self))
+    }
+
+    /// `ghost-limit`: bytes, or with K, M or G (criu/util.c, parse_size). Nil if it isn't set, or can't be read.
+    public var ghostLimit: Int? {
+        for line in kept.reversed() where line.hasPrefix("ghost-limit") {
+            let value = line.dropFirst("ghost-limit".count).drop { $0 == " " || $0 == "\t" || $0 == "=" }
+            let digits = value.prefix { $0.isNumber }
+            guard let number = Int(digits) else { return nil }
+            let shift = ["K": 10, "M": 20, "G": 30][value.dropFirst(digits.count).prefix(1).uppercased()] ?? 0
+            return number << shift
+        }
+        return nil
     }
 
     public var text: String { kept.map { $0 + "\n" }.joined() }

@@ -36,7 +36,7 @@ public enum CriuRequest: Hashable, Sendable {
 }
 
 /// CRIU's version as it tells it.
-public struct CriuVersion: Hashable, Comparable, Sendable, CustomStringConvertible {
+public struct CriuVersion: Hashable, Comparable, Sendable, CustomStringConvertible, Codable {
     public var major: Int
     public var minor: Int
     public var sublevel: Int

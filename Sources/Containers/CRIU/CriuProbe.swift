@@ -1,26 +1,8 @@
 import Glibc
 import Host
 
-/// How a dump leaves out the memory that Martlet carries itself, best first.
-public enum DumpWay: String, Hashable, Sendable, CaseIterable, Codable {
-    /// The library hides pages from CRIU: 20 to 70 ms at 3 GB.
-    case skeleton
-    /// CRIU's own lazy pages: 300 ms at 3 GB; a client that vanishes makes CRIU kill the source.
-    case criuLazy = "criu-lazy"
-    /// All memory goes through the images: 0.7 s/GB.
-    case plain
-}
-
-/// How a restore gets its anonymous memory.
-public enum RestoreWay: String, Hashable, Sendable, CaseIterable, Codable {
-    /// From the fault server, while it runs.
-    case lazy
-    /// From the images, before it runs.
-    case plain
-}
-
-/// What the CRIU of a host can do, and which ways follow from it.
-public struct CriuProbe: Hashable, Sendable {
+/// What the CRIU of a host can do. Which ways follow from it is decided in `Plan.WayChoice`.
+public struct CriuProbe: Hashable, Sendable, Codable {
     public var version: CriuVersion
     /// Kernel and CRIU have userfaultfd for other processes.
     public var hasLazyPages: Bool
@@ -28,25 +10,27 @@ public struct CriuProbe: Hashable, Sendable {
     public var hasMemoryTracking: Bool
     /// The library was loaded, and CRIU calls what it stands in front of.
     public var takesShim: Bool
-    /// Why not, and other remarks, in words.
-    public var reasons: [String]
+    /// Why it doesn't take the library, in words.
+    public var shimObstacle: String?
+    /// What `criu check` complains of: features of the kernel that every dump and restore needs. Nil if it is content.
+    public var complaint: String?
 
     /// Older ones fail on current kernels: 3.17 on vDSO bounds, 4.1.1 on SO_PASSCRED of TCP sockets (restore.md).
     public static let oldestVersion = CriuVersion(4, 2)
 
-    public init(version: CriuVersion, hasLazyPages: Bool, hasMemoryTracking: Bool, takesShim: Bool, reasons: [String] = []) {
+    public init(version: CriuVersion, hasLazyPages: Bool, hasMemoryTracking: Bool, takesShim: Bool) {
         self.version = version
         self.hasLazyPages = hasLazyPages
         self.hasMemoryTracking = hasMemoryTracking
         self.takesShim = takesShim
-        self.reasons = reasons
     }
 
     public var isRecentEnough: Bool { version >= Self.oldestVersion }
     /// Without the library a restore can't be held before its tasks run: no safe commit, so no migration to here.
     public var canHoldRestore: Bool { takesShim }
-    public var dumpWay: DumpWay { takesShim ? .skeleton : hasLazyPages ? .criuLazy : .plain }
-    public var restoreWay: RestoreWay { hasLazyPages ? .lazy : .plain }
+
+    /// For each question. Healthy ones take 5 to 60 ms; the peer waits 20 s for all of them.
+    private static let limit = Duration.seconds(4)
 
     /// Asks a host's CRIU.
     /// - Parameters:
@@ -55,15 +39,13 @@ public struct CriuProbe: Hashable, Sendable {
     /// - Throws: if there is no CRIU, or it doesn't even tell its version.
     public static func ask(program: String = "criu", shim: CriuShim?) throws(CriuError) -> CriuProbe {
         let version = try CriuSession(.version, what: "version request", program: program)
-        let answer = try version.finish(within: .seconds(10))
-        _ = try version.waitForEnd(within: .seconds(5))
+        defer { version.kill() }
+        let answer = try version.finish(within: limit)
         guard let number = answer.version else { throw .protocolViolation(what: "no version") }
         var probe = CriuProbe(version: number, hasLazyPages: false, hasMemoryTracking: false, takesShim: false)
-        if !probe.isRecentEnough {
-            probe.reasons.append("CRIU \(number) is older than \(oldestVersion), the oldest that works on current kernels")
-        }
         probe.askFeatures(program)
-        if let shim { try probe.askShim(program, shim) } else { probe.reasons.append("Martlet's library for CRIU isn't used") }
+        if let shim { try probe.askShim(program, shim) } else { probe.shimObstacle = "Martlet's library for CRIU isn't used" }
+        probe.complaint = check(program)
         return probe
     }
 
@@ -71,12 +53,21 @@ public struct CriuProbe: Hashable, Sendable {
         do {
             let session = try CriuSession(
                 .checkFeatures(memoryTracking: true, lazyPages: true), what: "feature check", program: program)
-            let answer = try session.finish(within: .seconds(20))
-            _ = try session.waitForEnd(within: .seconds(5))
+            defer { session.kill() }
+            let answer = try session.finish(within: Self.limit)
             hasLazyPages = answer.hasLazyPages
             hasMemoryTracking = answer.hasMemoryTracking
-            if !hasLazyPages { reasons.append("CRIU sees no userfaultfd for lazy pages on this kernel") }
-        } catch { reasons.append("CRIU's feature check: \(error)") }
+        } catch { hasLazyPages = false }  // one that doesn't even answer has none
+    }
+
+    /// `criu check` looks at what every dump needs of the kernel, and exits with 1 if something is missing.
+    private static func check(_ program: String) -> String? {
+        guard let run = try? Spawn.run(program, ["check"], timeout: limit), !run.status.isSuccess || run.timedOut else {
+            return nil
+        }
+        let lines = (run.errorText + run.outputText).split(separator: "\n").filter { $0.contains("Error") }
+        let words = lines.prefix(3).map { $0.drop { $0 == " " } }.joined(separator: "; ")
+        return words.isEmpty ? "criu check ended with \(run.status)" : words
     }
 
     /// Whether the library gets in front of CRIU's calls: it reports from the place where a restore would be held.
@@ -88,15 +79,15 @@ public struct CriuProbe: Hashable, Sendable {
             let session = try CriuSession(
                 .restore(CriuOptions()), what: "library test", program: program, environment: shim.environment)
             defer { session.kill() }
-            guard let socket = try listener.accept(until: .now + .seconds(5)) else {
-                reasons.append("Martlet's library isn't called by this CRIU (statically linked, or other names)")
+            guard let socket = try listener.accept(until: .now + Self.limit) else {
+                shimObstacle = "Martlet's library isn't called by this CRIU (statically linked, or other names)"
                 return
             }
             let control = RestoreControl(socket)
             if case .held = try control.receive() {
                 takesShim = true
             } else {
-                reasons.append("Martlet's library in CRIU doesn't answer")
+                shimObstacle = "Martlet's library in CRIU doesn't answer"
             }
         } catch let error as CriuError { throw error } catch let error as SystemError { throw .system(error) } catch {
             throw .shim(what: "\(error)")

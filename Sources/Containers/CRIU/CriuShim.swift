@@ -8,8 +8,8 @@ import Host
 public struct CriuShim: Sendable {
     /// Private to this migration, and short: a socket's path must fit in 107 bytes.
     public let directory: String
-    /// libmartlet-criu.so.
-    public let library: String
+    /// libmartlet-criu.so; nil for a CRIU that goes without it.
+    public let library: String?
     /// Whether the folder holds a `tar` of ours for small tmpfs, which then comes first in CRIU's PATH.
     public let hasTar: Bool
 
@@ -19,13 +19,15 @@ public struct CriuShim: Sendable {
 
     /// Makes the folder, which must not exist: files of an earlier attempt would be obeyed.
     /// - Parameters:
-    ///   - library: libmartlet-criu.so.
+    ///   - library: libmartlet-criu.so. Without it the folder only has the files that CRIU reads itself.
     ///   - tar: martlet-tar, nil for the host's own tar.
-    public init(creating directory: String, library: String, tar: String? = nil) throws(CriuError) {
+    public init(creating directory: String, library: String?, tar: String? = nil) throws(CriuError) {
         guard directory.hasPrefix("/"), directory.utf8.count <= Self.longestDirectory else {
             throw .shim(what: "\(directory) is no absolute path of at most \(Self.longestDirectory) bytes")
         }
-        guard FileIO.exists(library) else { throw .shim(what: "\(library) isn't there: build it with Preload/build") }
+        if let library, !FileIO.exists(library) {
+            throw .shim(what: "\(library) isn't there: build it with Preload/build")
+        }
         guard mkdir(directory, 0o700) == 0 else { throw .system(SystemError(call: "mkdir", subject: directory, errno: errno)) }
         self.directory = directory
         self.library = library
@@ -49,7 +51,8 @@ public struct CriuShim: Sendable {
     public var environment: [String] {
         func inherited(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
         let others = inherited("LD_PRELOAD")
-        var all = ["MARTLET_SHIM_DIR=\(directory)", "LD_PRELOAD=\(library)\(others.isEmpty ? "" : ":" + others)"]
+        var all: [String] = []
+        if let library { all = ["MARTLET_SHIM_DIR=\(directory)", "LD_PRELOAD=\(library)\(others.isEmpty ? "" : ":" + others)"] }
         if hasTar { all.append("PATH=\(directory):\(inherited("PATH"))") }
         return all
     }

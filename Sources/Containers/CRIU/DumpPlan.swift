@@ -8,6 +8,9 @@ public import Host
 public struct DumpPlan: Hashable, Sendable {
     /// Without folders: `request` adds them.
     public var options: CriuOptions
+    /// Memory that a lazy restore can fill stays out of the images (criu/mem.c, generate_iovs): a second way to dump without
+    /// it. CRIU would begin to serve it behind `post-dump`, so that notification is never answered with anything.
+    public var lazyPages = false
     public var streams: StandardStreams
     public var configuration: CriuConfiguration
 
@@ -61,6 +64,7 @@ public struct DumpPlan: Hashable, Sendable {
         all.imagesDirectory = imagesDirectory
         all.workDirectory = workDirectory
         all.configurationFile = configurationFile
+        all.lazyPages = lazyPages ? true : nil
         return .dump(all)
     }
 

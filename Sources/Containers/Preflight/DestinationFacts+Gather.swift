@@ -42,13 +42,16 @@ extension DestinationFacts {
             facts.namespaceTaken = question.namespacePath.map(FileIO.exists) ?? false
             facts.missingBridges = question.bridges.filter { $0.contains("/") || !FileIO.exists("/sys/class/net/\($0)/bridge") }
             if !question.hostPorts.isEmpty { facts.usedPorts = SocketProbe.gather(pid: getpid(), inodes: nil).bound }
-            if !question.addresses.isEmpty { facts.takenAddresses = try addresses().intersection(question.addresses) }
+            if !question.addresses.isEmpty {
+                facts.takenAddresses = try addresses().intersection(question.addresses)
+                facts.rivals = Neighbours.owners(of: question.addresses, on: question.bridges)
+            }
             return facts
         } catch { throw .system(error) }
     }
 
     /// Space of the nearest folder that exists.
-    private static func freeSpace(_ path: String) -> FreeSpace? {
+    static func freeSpace(_ path: String) -> FreeSpace? {
         var at = path
         while !FileIO.exists(at), let slash = at.lastIndex(of: "/") { at = slash == at.startIndex ? "/" : String(at[..<slash]) }
         var space = linux_space(), state = linux_file_state()

@@ -62,6 +62,8 @@ public struct DestinationFacts: Codable, Sendable, Hashable {
     public var missingBridges: Set<String>
     /// Asked addresses that this host has itself.
     public var takenAddresses: Set<String>
+    /// Asked addresses that something else has on the bridges of this host, with who that is in words.
+    public var rivals: [String: String] = [:]
     /// Ports in use in the host's namespace.
     public var usedPorts: [SocketFacts.Endpoint]
 
@@ -105,6 +107,8 @@ public struct PreflightWishes: Codable, Sendable, Hashable {
         case keep
         /// `--tcp-close`
         case close
+        /// Neither option was given, and nothing but closing is done.
+        case closeUnasked
     }
 
     public var connections: Connections
@@ -114,18 +118,15 @@ public struct PreflightWishes: Codable, Sendable, Hashable {
     public var ghostLimit: ByteCount
     /// Memory follows after the resume, so the destination needs userfaultfd.
     public var lazy: Bool
-    /// Memory is copied while the container runs, so the source needs write tracking.
-    public var tracked: Bool
 
     public init(
         connections: Connections = .refuse, bridge: String? = nil, ghostLimit: ByteCount = .mebibytes(1),
-        lazy: Bool = true, tracked: Bool = true
+        lazy: Bool = true
     ) {
         self.connections = connections
         self.bridge = bridge
         self.ghostLimit = ghostLimit
         self.lazy = lazy
-        self.tracked = tracked
     }
 }
 

@@ -4,15 +4,26 @@ import Model
 
 extension HostFacts {
     /// Looks at this host. Nothing is changed.
-    /// - Parameter name: how findings call it.
-    public static func gather(name: String) throws(SystemError) -> HostFacts {
+    /// - Parameters:
+    ///   - name: how findings call it.
+    ///   - criu: what `CriuProbe` found.
+    public static func gather(name: String, criu: DottedVersion? = nil) throws(SystemError) -> HostFacts {
         let release = try FileIO.readLine("/proc/sys/kernel/osrelease")
         let (flags, model) = processor(String(decoding: try FileIO.read("/proc/cpuinfo"), as: UTF8.self))
         let programs = Set(HostProgram.allCases.filter { find($0.rawValue) != nil })
         return HostFacts(
             name: name, architecture: architecture(), kernel: DottedVersion(in: release) ?? DottedVersion(0, 0),
-            criu: programs.contains(.criu) ? criuVersion() : nil, processorFlags: flags, processorModel: model,
+            criu: criu, processorFlags: flags, processorModel: model,
             features: features(), programs: programs, securityModules: securityModules())
+    }
+
+    /// - Parameters:
+    ///   - volatile: a folder on the tmpfs of running attempts.
+    ///   - durable: a folder on the disk of journals and spilled memory. The nearest one that exists is looked at.
+    public static func room(volatile: String, durable: String) throws(SystemError) -> HostRoom {
+        let memory = try ProcFS.memoryInfo()["MemAvailable"] ?? 0
+        func free(_ path: String) -> ByteCount { DestinationFacts.freeSpace(path)?.bytes ?? .zero }
+        return HostRoom(memory: ByteCount(Int(clamping: memory)), volatile: free(volatile), durable: free(durable))
     }
 
     private static func architecture() -> String {
@@ -41,11 +52,6 @@ extension HostFacts {
     private static func find(_ program: String) -> String? {
         let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }
-    }
-
-    private static func criuVersion() -> DottedVersion? {
-        guard let run = try? Spawn.run("criu", ["--version"], timeout: .seconds(10)), run.status == .exited(0) else { return nil }
-        return DottedVersion(in: run.outputText)
     }
 
     private static func features() -> Set<HostFeature> {

@@ -1,3 +1,5 @@
+public import Model
+
 /// A dotted version with up to three numbers, as kernels and programs print them.
 public struct DottedVersion: Codable, Sendable, Hashable, Comparable, CustomStringConvertible {
     public var major: Int
@@ -47,6 +49,27 @@ public enum HostProgram: String, Codable, Sendable, Hashable, CaseIterable {
     case rsync, ip, nsenter, criu, runc
 }
 
+/// What a host has to spare.
+public struct HostRoom: Codable, Sendable, Hashable {
+    /// MemAvailable.
+    public var memory: ByteCount
+    /// Free on the tmpfs that holds an attempt's sockets and images.
+    public var volatile: ByteCount
+    /// Free on the disk that takes what the memory can't.
+    public var durable: ByteCount
+    public init(memory: ByteCount, volatile: ByteCount, durable: ByteCount) {
+        (self.memory, self.volatile, self.durable) = (memory, volatile, durable)
+    }
+
+    /// With what the numbers of a running container may grow until the freeze: a twentieth.
+    public static func grown(_ memory: ByteCount) -> ByteCount { ByteCount(memory.rawValue + memory.rawValue / 20) }
+
+    /// Whether images that hold all memory fit on the tmpfs beside the container itself, which exists again (or still) there.
+    public func takesImagesInMemory(of memory: ByteCount) -> Bool {
+        Self.grown(memory) <= volatile && ByteCount(2 * Self.grown(memory).rawValue) <= self.memory
+    }
+}
+
 /// What one host is and can do.
 public struct HostFacts: Codable, Sendable, Hashable {
     /// How findings call this host.
@@ -56,6 +79,10 @@ public struct HostFacts: Codable, Sendable, Hashable {
     public var kernel: DottedVersion
     /// nil: CRIU isn't there or doesn't tell its version.
     public var criu: DottedVersion?
+    /// What `criu check` complains of; nil if it is content or wasn't asked.
+    public var criuComplaint: String?
+    /// Nil if nobody looked.
+    public var room: HostRoom?
     /// The `flags` line of /proc/cpuinfo.
     public var processorFlags: Set<String>
     public var processorModel: String

@@ -54,15 +54,46 @@ extension Preflight {
                     "All processes come back in the container's cgroup itself.",
                     "Limits set on inner cgroups must be set again at the destination."))
         }
-        if container.memory > destination.availableMemory {
-            found.append(
-                blocker(
-                    "memory-short",
-                    "the container uses \(container.memory.shown), \(destination.host.name) has \(destination.availableMemory.shown) to spare",
-                    "Memory arrives in full; a destination that runs out would kill processes.",
-                    "Free memory there or choose a larger host."))
-        }
+        found += roomFindings()
         return found
+    }
+
+    /// Whether the memory has room: the restored process's own, and beside it what is kept until that is complete.
+    private func roomFindings() -> [Finding] {
+        let memory = container.memory, host = destination.host
+        if memory > destination.availableMemory {
+            return [
+                memoryShort(
+                    host.name,
+                    "the container uses \(memory.shown), \(host.name) has \(destination.availableMemory.shown) to spare")
+            ]
+        }
+        guard let there = host.room else { return [] }
+        let grown = HostRoom.grown(memory)
+        if wishes.lazy {
+            // The store gives back behind the fill what the process gets, so the peak is one and a little; on disk it needs none.
+            let store = grown + .mebibytes(64)
+            guard store > there.memory, store > there.durable else { return [] }
+            return [
+                memoryShort(
+                    host.name,
+                    "\(store.shown) of memory have to be kept on \(host.name) until the container has them: it has "
+                        + "\(there.memory.shown) of memory and \(there.durable.shown) of disk to spare")
+            ]
+        }
+        return [(source, "dumped"), (host, "restored")].compactMap { host, done in
+            guard let room = host.room, !room.takesImagesInMemory(of: memory), grown > room.durable else { return nil }
+            return memoryShort(
+                host.name,
+                "images with \(grown.shown) of memory have to be kept on \(host.name) while they are \(done): it has "
+                    + "\(room.memory.shown) of memory and \(room.durable.shown) of disk to spare")
+        }
+    }
+
+    private func memoryShort(_ host: String, _ what: String) -> Finding {
+        blocker(
+            "memory-short", what, "Memory arrives in full; a host that runs out would kill processes.",
+            "Free memory or disk on \(host), or choose a larger host.")
     }
 
     func processFindings() -> [Finding] {

@@ -46,6 +46,14 @@ extension Preflight {
                     "CRIU saves and restores everything about a process but its memory.",
                     "Install CRIU \(Self.oldestCRIU) or newer on \(host.name)."))
         }
+        if let complaint = host.criuComplaint {
+            found.append(
+                warning(
+                    "criu-check", "criu check isn't content with the \(role) \(host.name): \(complaint)",
+                    "CRIU itself says that it lacks something of the kernel; whether this container needs it shows at the dump.",
+                    "Run `criu check` there; it is mostly a kernel built without CONFIG_CHECKPOINT_RESTORE or a missing capability."
+                ))
+        }
         let needed: [HostProgram] = container.network.kind == .named ? [.rsync, .runc, .ip, .nsenter] : [.rsync, .runc]
         for program in needed where !host.programs.contains(program) {
             found.append(
@@ -57,22 +65,10 @@ extension Preflight {
     }
 
     private func featureFindings() -> [Finding] {
-        var needs: [(HostFacts, HostFeature, String, String)] = [
+        let needs: [(HostFacts, HostFeature, String, String)] = [
             (source, .cgroup2, "the container can't be frozen as a whole", "Boot with a cgroup v2 hierarchy."),
             (destination.host, .cgroup2, "the copy can't be held until the commit", "Boot with a cgroup v2 hierarchy."),
         ]
-        if wishes.tracked {
-            let hint = "Use Linux 6.7 or newer, or --method stop-copy."
-            needs.append((source, .asyncWriteProtect, "written pages can't be told from others", hint))
-            needs.append((source, .pagemapScan, "written pages can't be listed", hint))
-        }
-        if wishes.lazy {
-            needs.append(
-                (
-                    destination.host, .userfaultfd, "memory can't be filled after the resume",
-                    "Enable CONFIG_USERFAULTFD, or use --method stop-copy."
-                ))
-        }
         return needs.filter { !$0.0.features.contains($0.1) }.map { host, feature, why, hint in
             blocker("feature-missing", "\(host.name)'s kernel has no \(feature.rawValue)", "Without it \(why).", hint)
         }

@@ -14,6 +14,16 @@ extension Preflight {
                     "Nobody said what should become of them.",
                     "--tcp-established keeps them (the container needs an address of its own), --tcp-close closes them."))
         }
+        if !connections.isEmpty, wishes.connections == .closeUnasked {
+            let peers = connections.map { "\($0.peer.address):\($0.peer.port)" }
+            found.append(
+                warning(
+                    "connections-closed",
+                    "\(connections.count) TCP \(connections.count == 1 ? "connection" : "connections") will be closed: "
+                        + shortList(peers),
+                    "Without --tcp-established connections end with a reset, and clients connect anew.",
+                    "--tcp-established keeps them; --tcp-close says that this is wanted."))
+        }
         if !connections.isEmpty, wishes.connections == .keep, container.network.kind == .host {
             let foreign = connections.filter { !$0.local.address.isLoopbackAddress }
             if !foreign.isEmpty {
@@ -133,6 +143,12 @@ extension Preflight {
                 blocker(
                     "address-taken", "\(host) itself has the address \(address)",
                     "Two owners of one address on one network disturb each other.", "Remove the address there."))
+        }
+        for (address, owner) in destination.rivals.sorted(by: { $0.key < $1.key }) {
+            found.append(
+                blocker(
+                    "address-taken", "\(owner) on \(host) has the address \(address)",
+                    "Two owners of one address on one network disturb each other.", "End it, or give it another address."))
         }
         for bridge in destination.missingBridges.sorted() {
             found.append(

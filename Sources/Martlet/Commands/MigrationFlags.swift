@@ -80,7 +80,6 @@ struct MigrationFlags: ParsableArguments {
         options.tracker = tracker
         options.dumpWay = dump
         options.restoreWay = restore
-        if dump == .lazy { throw ValidationError("--dump lazy: CRIU's own lazy dump is not built yet (hint: hidden or full)") }
         if let mistake = options.mistakes().first { throw ValidationError(mistake.description) }
         if let engine, engine != "runc" {
             throw ValidationError("--engine \(engine): this build moves runc containers only (hint: other engines follow)")

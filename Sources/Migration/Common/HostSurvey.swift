@@ -14,11 +14,26 @@ enum HostSurvey {
         let memory =
             ((try? FileIO.readLine("/proc/meminfo")) ?? "").split(separator: "\n")
             .first { $0.hasPrefix("MemAvailable:") }?.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
+        let probe = HostProbe.current()
+        var missing = probe.missing()
+        Pretence.current.apply(&missing)
         return Capabilities(
             host: hostName(), kernel: (try? FileIO.readLine("/proc/sys/kernel/osrelease")) ?? "unknown",
             architecture: architecture(),
-            cpuFeatures: cpuFeatures(), criu: nil, runtime: nil, lazyRestore: true, codecs: ["none", "lz4", "zstd"],
+            cpuFeatures: cpuFeatures(), criu: probe.criu.map { "\($0.version)" }, runtime: nil, missing: missing,
+            codecs: ["none", "lz4", "zstd"],
             freeMemory: .kibibytes(memory))
+    }
+
+    /// What the pre-flight judges.
+    static func host() throws -> HostFacts {
+        let criu = HostProbe.current().criu
+        let version = criu.map { DottedVersion($0.version.major, $0.version.minor, $0.version.sublevel) }
+        var facts = try HostFacts.gather(name: hostName(), criu: version)
+        facts.criuComplaint = criu?.complaint
+        facts.room = try HostFacts.room(volatile: Places.runtime, durable: Places.state)
+        Pretence.current.apply(&facts)
+        return facts
     }
 
     static func architecture() -> String {

@@ -23,6 +23,24 @@ public enum Places {
 
     public static func durable(_ migration: MigrationID) -> String { "\(state)/\(migration)" }
     public static func volatile(_ migration: MigrationID) -> String { "\(runtime)/\(migration)" }
+
+    /// Where CRIU's images are: on the tmpfs, for nothing of them is worth a disk; unless they hold all memory and it has no
+    /// room for that.
+    /// - Parameter whole: the container's memory if the images hold it.
+    static func images(_ migration: MigrationID, whole memory: ByteCount?) -> String {
+        let fast = "\(volatile(migration))/images"
+        guard let memory else { return fast }
+        let room = try? HostFacts.room(volatile: runtime, durable: state)
+        return room?.takesImagesInMemory(of: memory) ?? true ? fast : "\(durable(migration))/images"
+    }
+
+    /// Removes all that an attempt needs only as long as it is under way, and what a killed CRIU of it left elsewhere.
+    static func clear(_ migration: MigrationID) {
+        CriuShim.removeTemporary(of: "\(volatile(migration))/shim")
+        remove(volatile(migration))
+        remove("\(durable(migration))/images")
+    }
+
     public static func journal(_ migration: MigrationID, _ role: Role) -> String {
         "\(durable(migration))/\(role.rawValue).journal"
     }
@@ -51,12 +69,6 @@ public enum Places {
                 throw SystemError(call: "mkdir", subject: made, errno: errno)
             }
         }
-    }
-
-    /// Removes what a migration had in memory only, and what a killed CRIU of it left elsewhere.
-    static func removeVolatile(_ migration: MigrationID) {
-        CriuShim.removeTemporary(of: "\(volatile(migration))/shim")
-        remove(volatile(migration))
     }
 
     /// Removes a folder that Martlet made, without following links and without leaving its file system: a mount below

@@ -9,7 +9,7 @@ struct SourceFacts: Codable, Sendable {
     var wishes: PreflightWishes
     /// Folders that are copied, in the order in which both rsyncs number them.
     var folders: [String]
-    /// The dump's way, which decides how the destination restores.
-    var lazy: Bool
+    /// The container's own CRIU options, which both sides honour: the file is on the source.
+    var configuration: CriuConfiguration
     var runtimeRoot: String
 }

@@ -7,14 +7,13 @@ import Plan
 struct SourceSurvey {
     var container: SourceContainer
     var wishes: PreflightWishes
-    var lazy: Bool
 
     func facts() throws -> SourceFacts {
         let outline = outline()
         return SourceFacts(
-            host: try HostFacts.gather(name: HostSurvey.hostName()), container: try ContainerFacts.gather(outline),
-            streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders, lazy: lazy,
-            runtimeRoot: container.engine.root)
+            host: try HostSurvey.host(), container: try ContainerFacts.gather(outline),
+            streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders,
+            configuration: CriuConfiguration(of: container.bundle.config), runtimeRoot: container.engine.root)
     }
 
     private func outline() -> ContainerOutline {
@@ -29,26 +28,39 @@ struct SourceSurvey {
     }
 }
 
-extension MigrationOptions {
-    /// Whether memory travels by our own streams and is served lazily; else it is in the images of a plain dump.
-    var isLazy: Bool { dumpWay != .full && restoreWay != .images }
-}
-
 /// Judges at the destination, which then knows both hosts.
 struct DestinationSurvey {
     var facts: SourceFacts
     var offer: Offer
+    /// This host's.
+    var capabilities: Capabilities
 
     func findings() throws -> [Finding] {
+        let choice = WayChoice(offer.options, source: offer.source, destination: capabilities)
+        var wishes = facts.wishes
+        wishes.lazy = choice.ways?.isLazy ?? true
         let containers = (try? RuncRuntime(root: facts.runtimeRoot).list()) ?? []
         var users: [String: String] = [:]
         for container in containers where !container.bundle.isEmpty { users[container.bundle] = container.id }
         let outline = DestinationOutline(
-            host: try HostFacts.gather(name: HostSurvey.hostName()), containers: Set(containers.map(\.id)), users: users,
+            host: try HostSurvey.host(), containers: Set(containers.map(\.id)), users: users,
             configuration: Array(offer.container.config.utf8))
-        let here = try DestinationFacts.gather(facts.container.question(wishes: facts.wishes), outline)
-        return Preflight(source: facts.host, container: facts.container, destination: here, wishes: facts.wishes).findings()
-            + blockedStreams() + openJournal()
+        var here = try DestinationFacts.gather(facts.container.question(wishes: wishes), outline)
+        Pretence.current.apply(&here)
+        return Preflight(source: facts.host, container: facts.container, destination: here, wishes: wishes).findings()
+            + choice.findings + blockedStreams() + openJournal() + ignoredOptions()
+    }
+
+    /// Lines of the container's own CRIU options that Martlet decides itself.
+    private func ignoredOptions() -> [Finding] {
+        guard !facts.configuration.ignored.isEmpty else { return [] }
+        return [
+            Finding(
+                .warning, code: "criu-option-ignored", role: .source,
+                what: "options of the container's CRIU file are left out: " + facts.configuration.ignored.joined(separator: ", "),
+                why: "they say how a run of CRIU goes, which is Martlet's to say here",
+                hint: "nothing has to be done; a plain runc checkpoint still takes them")
+        ]
     }
 
     private func blockedStreams() -> [Finding] {

@@ -47,7 +47,7 @@ struct Attempt {
     struct Folders: Sendable {
         var volatile: String
         var durable: String
-        var images: String { "\(volatile)/images" }
+        var images: String
         var shim: String { "\(volatile)/shim" }
         /// CRIU's logs: not on the tmpfs, because a CRIU that loops writes gigabytes of log.
         var work: String { "\(durable)/restore" }

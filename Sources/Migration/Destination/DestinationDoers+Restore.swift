@@ -23,12 +23,14 @@ extension DestinationDoers {
             throw TransferProblem("the last pages did not come within \(Self.arrival)")
         }
         spaces.set(shipped.spaces)
-        let (_, facts, folders) = try known()
+        let (_, _, folders) = try known()
+        let ways = try ways()
         try steps.time("check and edit images") {
             let directory = ImageDirectory(path: folders.images)
             try directory.validate()
-            try directory.prepareForRestore(lazy: facts.lazy)
-            if facts.lazy { try requireSpaces(directory, shipped) }
+            try directory.prepareForRestore(lazy: ways.isLazy)
+            if ways.isLazy { try requireSpaces(directory, shipped) }
+            if ways.dump == .lazy { try requireAnnounced(store, directory, shipped) }
         }
         if !shipped.pagesStayBehind {
             try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
@@ -43,6 +45,22 @@ extension DestinationDoers {
         let missing = try directory.pageMaps().keys.filter { !known.contains($0) }.sorted()
         guard missing.isEmpty else {
             throw TransferProblem("no memory came for the processes \(missing) of the images")
+        }
+    }
+
+    /// CRIU's own lazy dump says which pages it left out. One that Martlet doesn't carry would read as zeros.
+    private func requireAnnounced(_ store: PageStore, _ directory: ImageDirectory, _ shipped: Shipped) throws {
+        let maps = try directory.pageMaps()
+        for space in shipped.spaces {
+            for entry in maps[space.pid]?.entries ?? [] where entry.flags == .lazy {
+                for index in 0..<entry.run.count {
+                    let address = entry.run.start + UInt64(index * pageSize)
+                    guard store.isLive(space.space, address) else {
+                        throw TransferProblem(
+                            "CRIU left out a page of process \(space.pid) that did not come (0x\(String(address, radix: 16)))")
+                    }
+                }
+            }
         }
     }
 
@@ -156,7 +174,7 @@ extension DestinationDoers {
         try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
         for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
-        Places.removeVolatile(migration)
+        Places.clear(migration)
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
         mailbox.post(.discarded)
     }
@@ -165,7 +183,7 @@ extension DestinationDoers {
         let attempt = self.attempt.withLock { $0 }
         attempt.exit?.stop()
         attempt.shim?.remove()
-        Places.removeVolatile(migration)
+        Places.clear(migration)
         // Last: what can fail here must leave nothing but itself undone.
         try Fault.check()
         for folder in attempt.facts?.folders ?? [] {

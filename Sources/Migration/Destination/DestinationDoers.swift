@@ -70,7 +70,8 @@ final class DestinationDoers: Sendable {
             // One that was sent away ends well.
             if let status = try? child.wait(), status.isSuccess { return }
             let isCurrent = keeper.withLock { $0 === child }
-            if isCurrent, !attempt.withLock({ $0.ending }) { keeperLost() }
+            let isOver = attempt.withLock { $0.ending || $0.server?.isKeeperReleased ?? false }
+            if isCurrent, !isOver { keeperLost() }
         }
     }
 
@@ -101,7 +102,7 @@ final class DestinationDoers: Sendable {
     }
 
     /// Whether the freeze is one of milliseconds, in which this process may go before all others.
-    var isShort: Bool { attempt.withLock { $0.facts?.lazy ?? false } }
+    var isShort: Bool { attempt.withLock { $0.order?.ways.isLazy ?? false } }
 
     func perform(_ action: DestinationAction) {
         if Fault.hangs, !action.undoes { return }

@@ -83,10 +83,10 @@ struct SourceContainer: Sendable {
 
     /// What the destination has to know.
     func facts(for options: MigrationOptions) throws -> SourceFacts {
-        var wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
-        wishes.ghostLimit = ByteCount(Int(DumpPlan.Choices().ghostLimit))
-        wishes.lazy = options.isLazy
-        return try SourceSurvey(container: self, wishes: wishes, lazy: options.isLazy).facts()
+        var wishes = PreflightWishes(connections: .init(options.tcp))
+        wishes.ghostLimit = ByteCount(
+            CriuConfiguration(of: bundle.config).ghostLimit ?? Int(DumpPlan.Choices().ghostLimit))
+        return try SourceSurvey(container: self, wishes: wishes).facts()
     }
 
     /// The parts that carry a fresh attempt.
@@ -97,26 +97,14 @@ struct SourceContainer: Sendable {
         let cgroup = cgroup
         let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
         let freezer = try CgroupFreezer(cgroup)
-        let kind = try chooseTracker(request.options, reporter)
-        let tracker = try ContainerTracker(kind: kind, processes: processes)
         let memory = SourceMemory(
-            tracker: tracker, kind: kind, link: link, options: request.options, isLazy: facts.lazy,
+            processes: processes, link: link, options: request.options,
             innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
-        guard let library = CriuShim.findLibrary() else {
-            throw Problem(
-                what: "prepare the dump", why: "libmartlet-criu.so is not installed beside the program",
-                hint: "install Martlet with scripts/install")
-        }
-        try Places.make(Places.volatile(migration))
-        let shim = try CriuShim(
-            creating: "\(Places.volatile(migration))/shim", library: library, tar: CriuShim.findLibrary("martlet-tar"))
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
         let dump = SourceDump(
-            of: migration, plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump",
-            shim: shim,
-            hidesMemory: facts.lazy, processes: processes)
+            plan: plan, migration: migration, memory: description.memory, processes: processes)
         let files = SourceFiles(
             folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] })
         return SourceDoers.Parts(
@@ -124,34 +112,24 @@ struct SourceContainer: Sendable {
             freezer: freezer,
             exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
     }
+}
 
-    private func chooseTracker(_ options: MigrationOptions, _ reporter: any ProgressReporter) throws -> TrackerKind {
-        let wanted: TrackerKind? =
-            switch options.tracker {
-            case .auto: nil
-            case .writeProtect: .writeProtect
-            case .softDirty: .softDirty
-            case .contentHash: .contentHash
-            }
-        if let wanted {
-            if let obstacle = wanted.probe().obstacle {
-                throw Problem(what: "track memory by \(options.tracker.rawValue)", why: obstacle, hint: "leave out --tracker")
-            }
-            return wanted
+extension PreflightWishes.Connections {
+    init(_ tcp: MigrationOptions.TCP) {
+        switch tcp {
+        case .established: self = .keep
+        case .close: self = .close
+        case .auto: self = .closeUnasked
         }
-        let best = TrackerKind.best()
-        reporter.report(.note("dirty pages are found by \(best.words)"))
-        return best
     }
 }
 
 extension TrackerKind {
-    /// For people.
-    var words: String {
-        switch self {
-        case .writeProtect: "write protection (userfaultfd)"
-        case .softDirty: "soft-dirty bits"
-        case .contentHash: "hashing every page in each round"
+    init(_ tracker: Ways.Tracker) {
+        switch tracker {
+        case .writeProtect: self = .writeProtect
+        case .softDirty: self = .softDirty
+        case .contentHash: self = .contentHash
         }
     }
 }

@@ -44,11 +44,16 @@ final class SourceDoers: Sendable {
     }
 
     /// Whether the freeze is one of milliseconds, in which this process may go before all others.
-    var isShort: Bool { parts?.facts.lazy ?? false }
+    var isShort: Bool { parts?.dump.hidesMemory ?? false }
 
     func perform(_ action: SourceAction) {
         if Fault.hangs, !action.undoes { return }
         switch action {
+        case .take(let ways):
+            now(.startCriu) {
+                try $0.memory.take(ways)
+                $0.dump.take(ways)
+            }
         case .connect: background("dial") { self.link.dial() }
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
@@ -90,7 +95,11 @@ final class SourceDoers: Sendable {
                 try $0.dump.requireAlive()
                 self.mailbox.post(.refrozen)
             }
-        case .shipImages: step("ship", .ship) { self.mailbox.post(.imagesShipped(try self.ship($0))) }
+        case .shipImages:
+            step("ship", .ship) {
+                self.mailbox.post(.imagesShipped(try self.ship($0)))
+                $0.dump.checkSkeleton()
+            }
         case .serveMissing: background("serve") { self.serveMissing() }
         case .rollBack(let steps): background("rollback") { self.rollBack(steps) }
         case .killSource: background("kill") { self.killSource() }
@@ -137,6 +146,10 @@ final class SourceDoers: Sendable {
             let file = try journal.withLock { file throws(SystemError) in
                 if file == nil { file = try JournalFile(migration, .source) }
                 return file
+            }
+            // The first trace of the attempt on this host: with it whoever recovers finds what he needs.
+            if record.kind == .opened, let parts {
+                try FileIO.writeAtomically(JSON.encode(parts.facts), to: Self.note(migration))
             }
             try steps.time("journal `\(record.kind.rawValue)`") { try file?.append(record) }
             mailbox.post(.journalWritten(record.kind))
@@ -210,7 +223,7 @@ final class SourceDoers: Sendable {
             }
         }
         parts?.files.cancel()
-        Places.removeVolatile(migration)
+        Places.clear(migration)
         mailbox.post(.rolledBack)
     }
 
@@ -242,7 +255,7 @@ final class SourceDoers: Sendable {
         do {
             parts?.memory.stop()
             if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
-            Places.removeVolatile(migration)
+            Places.clear(migration)
             mailbox.post(.cleaned)
         } catch {
             mailbox.post(.failed(.clean, Problem.of(error, what: "remove the container here")))

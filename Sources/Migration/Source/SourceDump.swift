@@ -2,21 +2,22 @@ import Containers
 import Glibc
 import Host
 import Model
+import Plan
 import Synchronization
 
 /// The dump: a `criu swrk` that waits at `pre-dump` until the container is frozen, then writes a skeleton without the memory
 /// that `SourceMemory` carries, and waits at `post-dump` for the verdict.
 final class SourceDump: Sendable {
-    /// On a tmpfs: nothing of the images is worth a disk.
-    let images: String
-    private let work: String
     private let migration: MigrationID
+    private let work: String
     private let plan: DumpPlan
-    private let hidesMemory: Bool
-    private let shim: CriuShim
+    private let memory: ByteCount
+    private let chosen = Mutex<Chosen?>(nil)
     private let processes: @Sendable () throws -> [Int32]
     private let session = Mutex<CriuSession?>(nil)
     private let smaps = Mutex<[Int32: SmapsSnapshot]>([:])
+    /// What was left out of the dump, by our numbers of the processes.
+    private let hidden = Mutex<[Int32: [Range<UInt64>]]>([:])
     /// Held open as long as CRIU lives: it opens them through our /proc folder.
     private let folders = Mutex<[SharedDescriptor]>([])
 
@@ -25,23 +26,48 @@ final class SourceDump: Sendable {
     /// From the release to `post-dump`; a plain dump takes 0.6 s/GB, a skeleton some tens of milliseconds.
     private static let dumpLimit = Duration.seconds(120)
 
-    /// - Parameter hidesMemory: false for a plain dump with all pages in its images.
-    init(
-        of migration: MigrationID, plan: DumpPlan, images: String, work: String, shim: CriuShim, hidesMemory: Bool,
-        processes: @escaping @Sendable () throws -> [Int32]
-    ) {
-        (self.plan, self.images, self.work, self.shim, self.processes) = (plan, images, work, shim, processes)
-        self.hidesMemory = hidesMemory
-        self.migration = migration
+    /// What is known once the ways are.
+    private struct Chosen: Sendable {
+        var ways: Ways
+        var images: String
+        /// Made when CRIU is started.
+        var shim: CriuShim?
     }
+
+    /// - Parameter memory: the container's: a dump with all of it may not fit on the tmpfs.
+    init(plan: DumpPlan, migration: MigrationID, memory: ByteCount, processes: @escaping @Sendable () throws -> [Int32]) {
+        (self.plan, self.migration, self.memory, self.processes) = (plan, migration, memory, processes)
+        work = "\(Places.durable(migration))/dump"
+    }
+
+    /// Before all else: how memory is kept out of the dump, if it is.
+    func take(_ ways: Ways) {
+        let images = Places.images(migration, whole: ways.dump == .full ? memory : nil)
+        chosen.withLock { $0 = Chosen(ways: ways, images: images) }
+    }
+
+    /// The folder of the images.
+    var images: String { chosen.withLock { $0?.images } ?? Places.images(migration, whole: nil) }
+    /// Whether the dump is one of milliseconds.
+    var hidesMemory: Bool { chosen.withLock { $0?.ways.dump == .hidden } }
+    private var shim: CriuShim? { chosen.withLock { $0?.shim } }
 
     /// Starts CRIU and waits until it is at `pre-dump`; then keeps what CRIU would read slowly in the freeze.
     func start() throws {
-        for folder in [images, work] { try Places.make(folder) }
+        guard let ways = chosen.withLock({ $0?.ways }) else { throw TransferProblem("nobody chose how to dump") }
+        let images = images
+        for folder in [Places.volatile(migration), images, work] { try Places.make(folder) }
         let imageFolder = SharedDescriptor(try OwnedDescriptor(opening: images, flags: O_RDONLY | O_DIRECTORY))
         let workFolder = SharedDescriptor(try OwnedDescriptor(opening: work, flags: O_RDONLY | O_DIRECTORY))
         folders.withLock { $0 = [imageFolder, workFolder] }
+        // Also without a library that CRIU takes: the folder then only has the options.
+        let shim = try CriuShim(
+            creating: "\(Places.volatile(migration))/shim", library: CriuShim.findLibrary(),
+            tar: CriuShim.findLibrary("martlet-tar"))
+        chosen.withLock { $0?.shim = shim }
         try shim.setConfiguration(plan.configuration)
+        var plan = plan
+        plan.lazyPages = ways.dump == .lazy
         let request = plan.request(
             imagesDirectory: imageFolder.raw, workDirectory: workFolder.raw, configurationFile: shim.configurationPath)
         let criu = try CriuSession(
@@ -59,16 +85,19 @@ final class SourceDump: Sendable {
     /// A namespace that tracks no connection has none to dump; asking the kernel takes 18 ms.
     private func skipConnectionTracking() {
         guard let pid = try? processes().first, ConnectionTracking.isEmpty(pid: pid) else { return }
-        try? shim.skipConnectionTracking()
+        try? shim?.skipConnectionTracking()
     }
 
     /// Frozen: writes what the library leaves out, lets CRIU dump, returns when it is at `post-dump`.
     func release(_ steps: StepLog) throws {
-        guard let criu = session.withLock({ $0 }) else { throw TransferProblem("the dump was not started") }
-        if hidesMemory { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
+        guard let criu = session.withLock({ $0 }), let ways = chosen.withLock({ $0?.ways }) else {
+            throw TransferProblem("the dump was not started")
+        }
+        if ways.dump == .hidden { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
         let known = smaps.withLock { $0 }
         try steps.time("list hidden memory") {
-            if hidesMemory { for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) } }
+            guard ways.dump == .hidden else { return }
+            for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) }
         }
         try steps.time("criu: dump") {
             try criu.answer(success: true)
@@ -79,15 +108,36 @@ final class SourceDump: Sendable {
     /// A process of which something can't be told is dumped whole: slow, and right.
     private func prepare(_ pid: Int32, _ snapshot: SmapsSnapshot?) throws {
         let maps = try FileIO.read("/proc/\(pid)/maps")
-        guard let pointers = try HiddenRanges.stackPointers(of: pid), let snapshot else { return }
-        try shim.hide(HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers), of: pid)
+        guard let pointers = try HiddenRanges.stackPointers(of: pid), let snapshot, let shim else { return }
+        let ranges = HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers)
+        if !Pretence.current.hidesNothing { try shim.hide(ranges, of: pid) }
+        hidden.withLock { $0[pid] = ranges }
         if let rebuilt = snapshot.rebuilt(maps: maps) { try shim.setSmaps(rebuilt, of: pid) }
     }
 
     /// For an orderly end: the container stands still meanwhile, and a CRIU that is killed lets its tasks go as well.
     private static let abandonLimit = Duration.seconds(3)
 
+    /// Looks whether the images left out what was hidden; afterwards, because it costs time. What was not left out makes the
+    /// migration slow, not wrong, and the next one goes another way.
+    func checkSkeleton() {
+        let ranges = hidden.withLock { $0 }
+        guard !ranges.isEmpty, let maps = try? ImageDirectory(path: images).pageMaps() else { return }
+        var inside: [Int32: [Range<UInt64>]] = [:]
+        for (pid, hidden) in ranges {
+            if let number = (try? ProcessStatus.of(pid: pid))?.namespacePIDs.last { inside[number] = hidden }
+        }
+        let check = SkeletonCheck(maps: maps, hidden: inside)
+        guard !check.isSkeleton else { return }
+        HostProbe.note(
+            hidingFailed: "a dump had \(check.unexpected.rawValue) pages in its images that were hidden: "
+                + "this CRIU asks for them in another way")
+    }
+
     /// The dump is void: failure as the verdict lets the tasks go; a CRIU that does not listen is killed, which does too.
+    ///
+    /// One that dumps lazily is always killed: behind any answer at `post-dump` it would serve memory on a TCP port, to
+    /// whoever comes, and wait for that (criu/cr-dump.c, cr_dump_finish).
     func abandon() {
         guard
             let criu = session.withLock({ session in
@@ -95,10 +145,11 @@ final class SourceDump: Sendable {
                 return session
             })
         else { return }
+        let isLazy = chosen.withLock { $0?.ways.dump == .lazy }
         // Behind the verdict come questions more, such as `network-unlock`; CRIU's last word is that the dump failed.
-        if (try? criu.answer(success: false)) != nil { _ = try? criu.finish(within: Self.abandonLimit) }
-        if (try? criu.waitForEnd(within: Self.abandonLimit)) == .some(nil) { criu.kill() }
-        shim.remove()
+        if !isLazy, (try? criu.answer(success: false)) != nil { _ = try? criu.finish(within: Self.abandonLimit) }
+        if isLazy || (try? criu.waitForEnd(within: Self.abandonLimit)) == .some(nil) { criu.kill() }
+        shim?.remove()
     }
 
     /// The tasks were killed: CRIU finds them gone and ends.
@@ -110,7 +161,7 @@ final class SourceDump: Sendable {
             })
         else { return }
         criu.kill()
-        shim.remove()
+        shim?.remove()
     }
 
     /// Asked after the cgroup's second freeze: a CRIU that died before it has let the tasks run on, and what they did since

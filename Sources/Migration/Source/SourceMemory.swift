@@ -11,12 +11,12 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `sender` and `streams` are set once, by the first action, before `sending`, by which other threads know them; the
-    // rest is locked.
-    private let tracker: ContainerTracker
-    private let kind: TrackerKind
-    /// False: memory is in the images, and nothing travels here.
-    private let isLazy: Bool
+    // SAFETY: `tracker` is set once, before any action; `sender` and `streams` by the first one, before `sending`, by which other
+    // threads know them; the rest is locked.
+    private let processes: @Sendable () throws(SystemError) -> [Int32]
+    /// Nil: memory is in the images, and nothing travels here.
+    private var tracker: ContainerTracker?
+    private var kind: Ways.Tracker?
     private let link: SourceLink
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
@@ -51,14 +51,20 @@ final class SourceMemory: @unchecked Sendable {
     private static let landingLimit = Duration.seconds(600)
 
     init(
-        tracker: ContainerTracker, kind: TrackerKind, link: SourceLink, options: MigrationOptions, isLazy: Bool,
+        processes: @escaping @Sendable () throws(SystemError) -> [Int32], link: SourceLink, options: MigrationOptions,
         innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
-        (self.tracker, self.link, self.options) = (tracker, link, options)
-        self.kind = kind
-        self.isLazy = isLazy
+        (self.processes, self.link, self.options) = (processes, link, options)
         self.innerPID = innerPID
         limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
+    }
+
+    /// Before all else: how dirty pages are found, if they are.
+    func take(_ ways: Ways) throws(TrackerError) {
+        tracker = try ways.tracker.map { kind throws(TrackerError) in
+            try ContainerTracker(kind: TrackerKind(kind), processes: processes)
+        }
+        kind = ways.tracker
     }
 
     /// Opens the data streams: one for each lane of pages and one for images, so that neither waits for the other.
@@ -71,7 +77,7 @@ final class SourceMemory: @unchecked Sendable {
         images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
         // Only a hash compares with what was read; the others would pay for a lock in vain.
         let tracker = tracker
-        let record: PageSender.Witness = { space, runs, bytes in tracker.recordSent(space, runs, bytes) }
+        let record: PageSender.Witness = { space, runs, bytes in tracker?.recordSent(space, runs, bytes) }
         let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
         sender = made
         sending.withLock { $0 = made }
@@ -90,6 +96,7 @@ final class SourceMemory: @unchecked Sendable {
         let sender = try openStreams()
         let sentBefore = bytesSent
         let (zeroBefore, sameBefore) = sender.counters.skipped
+        guard let tracker else { throw TransferProblem("memory is in the images: there is nothing to copy in rounds") }
         let found = try tracker.round()
         sender.forget(found.gone)
         begin(sender, pages: found.pageCount.rawValue)
@@ -110,7 +117,7 @@ final class SourceMemory: @unchecked Sendable {
     /// Frozen: finds the rest, sends it and the list of pages that exist.
     func finalPass(_ pass: FinalPass) throws {
         let sender = try openStreams()
-        guard isLazy else {
+        guard let tracker else {
             final.withLock { $0 = Final(spaces: [], staysBehind: false) }
             return try markFinal()
         }
@@ -146,6 +153,7 @@ final class SourceMemory: @unchecked Sendable {
     /// What `auto` became.
     func carriedOut(_ method: Plan.Method) -> Plan.Method {
         guard method == .auto else { return method }
+        if tracker == nil { return .stopCopy }
         return pagesStayBehind ? .hybrid : .preCopy
     }
 
@@ -181,7 +189,7 @@ final class SourceMemory: @unchecked Sendable {
     /// Lets go of the processes. 22 ms for each GB: never in the freeze.
     func stop() {
         guard !stopped.exchange(true, ordering: .relaxed) else { return }
-        tracker.detach()
+        tracker?.detach()
     }
 
     var bytesSent: Int { (streams + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue } }

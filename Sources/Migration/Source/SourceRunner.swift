@@ -53,6 +53,9 @@ final class SourceRunner: Sendable {
                 case .finish(let ending):
                     record.finish()
                     return ending
+                case .take(let ways):
+                    record.take(ways)
+                    doers.perform(action)
                 default:
                     if case .rollBack = action { hurry.end() }
                     doers.perform(action)
@@ -77,6 +80,7 @@ final class MigrationRecord: Sendable {
         var destinationSteps: [FrozenStep] = []
         var decision: FreezeDecision?
         var offset = ClockOffset()
+        var ways: Ways?
     }
     private let began: MonotonicInstant
     private let state = Mutex(State())
@@ -96,6 +100,10 @@ final class MigrationRecord: Sendable {
             return state.rounds.count - 1
         }
     }
+
+    func take(_ ways: Ways) { state.withLock { $0.ways = ways } }
+    /// Nil as long as they aren't chosen.
+    var ways: Ways? { state.withLock { $0.ways } }
 
     func take(_ probe: ClockProbe) {
         let received = MonotonicInstant.now.nanoseconds
@@ -126,13 +134,17 @@ final class MigrationRecord: Sendable {
         memory: Int, bytesSent: Int, steps: [FrozenStep]
     ) -> MigrationResult {
         state.withLock { state in
-            MigrationResult(
+            var result = MigrationResult(
                 outcome: ending.outcome, container: container, engine: engine, method: method.rawValue, source: source,
                 destination: destination, downtimeMS: state.timeline.downtime?.milliseconds ?? 0,
                 totalMS: (state.timeline.total ?? elapsed).milliseconds, phases: state.timeline.spans,
                 steps: self.steps(steps, state), rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent,
                 decision: state.decision,
                 error: ending.problem)
+            result.dump = state.ways?.dump.rawValue
+            result.restore = state.ways?.restore.rawValue
+            result.tracker = method.hasRounds ? state.ways?.tracker?.rawValue : nil
+            return result
         }
     }
 }

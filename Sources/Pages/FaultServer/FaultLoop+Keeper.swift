@@ -38,7 +38,8 @@ extension FaultLoop {
         }
         keeper = link
         for task in tasks.values.sorted(by: { $0.number < $1.number }) { link.send(task) }
-        // One that comes when all is in place would be waited for forever: nobody else sends it away.
+        // One that came when the last one was already let go (its end looked like a death): nothing is left to be kept, and
+        // the loop would wait for its end for ever.
         if shared.journal.word(.released).load() != 0 { link.sendRelease() }
         watchKeeperOutput()
     }

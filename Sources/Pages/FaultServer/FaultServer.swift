@@ -79,6 +79,8 @@ public final class FaultServer: Sendable {
 
     /// Whether the fill has begun, by this process or by the one that it took over from.
     public var isFilling: Bool { shared.journal.word(.fillStarted).load() != 0 }
+    /// The keeper was let go, because everything is in place: its end is no loss.
+    public var isKeeperReleased: Bool { shared.journal.word(.released).load() != 0 }
     /// Whether CRIU said that the restore is done, to this process or to the one that it took over from.
     public var isRestoreFinished: Bool { shared.journal.word(.finished).load() != 0 }
 

@@ -74,17 +74,7 @@ struct PreflightTests {
             $0.source.programs.remove(.ip)
             $0.container.network = .unnamed
         },
-        Rule("feature-missing", words: ["asyncWriteProtect", "stop-copy"]) { $0.source.features.remove(.asyncWriteProtect) },
-        Rule("feature-missing", words: ["pagemapScan"]) { $0.source.features.remove(.pagemapScan) },
-        Rule {
-            $0.source.features.remove(.pagemapScan)
-            $0.wishes.tracked = false
-        },
-        Rule("feature-missing", words: ["userfaultfd", "beta"]) { $0.destination.host.features.remove(.userfaultfd) },
-        Rule {
-            $0.destination.host.features.remove(.userfaultfd)
-            $0.wishes.lazy = false
-        },
+        Rule("criu-check", words: ["beta", "CONFIG"]) { $0.destination.host.criuComplaint = "no ns_last_pid" },
         Rule("feature-missing") { $0.destination.host.features.remove(.cgroup2) },
         Rule("architecture-differs", words: ["aarch64"]) {
             $0.destination.host.architecture = "aarch64"
@@ -103,6 +93,27 @@ struct PreflightTests {
         Rule("exec-session", words: ["bash (77)"]) { $0.container.guests = [.init(pid: 77, command: "bash")] },
         Rule("nested-cgroups") { $0.container.nestedGroups = 2 },
         Rule("memory-short", words: ["2 GiB", "1 GiB"]) { $0.container.memory = .gibibytes(2) },
+        // The store of what is on its way: a little more than the container, in memory or on disk.
+        Rule("memory-short", words: ["1014.3 MiB of memory have", "beta"]) {
+            $0.container.memory = .mebibytes(905)
+            $0.destination.host.room = HostRoom(memory: .gibibytes(1), volatile: .gibibytes(1), durable: .mebibytes(10))
+            $0.destination.host.room?.memory = .mebibytes(1010)
+        },
+        Rule {
+            $0.container.memory = .mebibytes(905)
+            $0.destination.host.room = HostRoom(memory: .mebibytes(1010), volatile: .gibibytes(1), durable: .gibibytes(2))
+        },
+        // All memory in images: they lie beside the process, at the source as well as at the destination.
+        Rule("memory-short", words: ["beta", "restored"]) {
+            $0.wishes.lazy = false
+            $0.source.room = HostRoom(memory: .gibibytes(4), volatile: .gibibytes(2), durable: .mebibytes(10))
+            $0.destination.host.room = HostRoom(memory: .mebibytes(300), volatile: .gibibytes(2), durable: .mebibytes(10))
+        },
+        Rule("memory-short", words: ["alpha", "dumped"]) {
+            $0.wishes.lazy = false
+            $0.source.room = HostRoom(memory: .gibibytes(4), volatile: .mebibytes(100), durable: .mebibytes(100))
+            $0.destination.host.room = HostRoom(memory: .mebibytes(300), volatile: .gibibytes(2), durable: .gibibytes(1))
+        },
         Rule("task-32bit", words: ["nginx (100)"], process { $0.is32Bit = true }),
         Rule("traced", words: ["4711"], process { $0.tracer = 4711 }),
         Rule("hugetlb", words: ["64 MiB"], process { $0.hugePages = .mebibytes(64) }),
@@ -170,6 +181,10 @@ struct PreflightTests {
             $0.container.sockets.connections = [connection]
             $0.wishes.connections = .close
         },
+        Rule("connections-closed", words: ["10.77.1.9:50000", "1 TCP connection will", "--tcp-established"]) {
+            $0.container.sockets.connections = [connection]
+            $0.wishes.connections = .closeUnasked
+        },
         Rule("connections-on-host-address") {
             $0.container.sockets.connections = [connection]
             $0.wishes.connections = .keep
@@ -189,6 +204,7 @@ struct PreflightTests {
         Rule { $0.destination.usedPorts = [.init(.tcp, "::", 80)] },
         Rule("netns-taken", words: ["ip netns delete web"]) { $0.destination.namespaceTaken = true },
         Rule("address-taken", words: ["10.77.1.5"]) { $0.destination.takenAddresses = ["10.77.1.5"] },
+        Rule("address-taken", words: ["redis (17) on beta", "10.77.1.5"]) { $0.destination.rivals = ["10.77.1.5": "redis (17)"] },
         Rule("bridge-missing", words: ["br0", "--bridge"]) { $0.destination.missingBridges = ["br0"] },
         Rule("interface-unsupported", words: ["macvlan"]) { $0.container.network.interfaces[0].kind = "macvlan" },
         Rule("interface-unsupported", words: ["without a bridge"]) { $0.container.network.interfaces[0].bridge = nil },

@@ -3,7 +3,7 @@ public import Model
 /// Whether a dump left out what it was told to leave out.
 ///
 /// A CRIU that asks the kernel in a new way would see the hidden pages and dump them: correct, but slow. Then a later
-/// migration should choose another way (`DumpWay`), and say so.
+/// migration should choose another way (`Plan.Ways`), and say so.
 public struct SkeletonCheck: Hashable, Sendable {
     /// Pages in the images, all processes together.
     public var dumped: PageCount = .zero
