@@ -14,5 +14,6 @@
 #include "linux_store.h"
 #include "linux_mounts.h"
 #include "linux_trees.h"
+#include "linux_watch.h"
 #include "linux_packets.h"
 #include "linux_heap.h"

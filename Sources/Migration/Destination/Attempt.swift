@@ -25,6 +25,7 @@ struct Attempt {
     /// Which process an image belongs to, told with `shipped`.
     let spaces = SpaceTable()
     var files: [RsyncRun] = []
+    var receivers: [FileReceiver] = []
     var discarding = false
     /// The session is about to end: a keeper's death means nothing any more.
     var ending = false

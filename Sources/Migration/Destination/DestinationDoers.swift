@@ -149,7 +149,7 @@ final class DestinationDoers: Sendable {
             switch preamble.role {
             case .control: link.take(connection)
             case .data: try adoptData(connection, Int(preamble.stream))
-            case .files: try adoptFiles(connection, first: preamble.stream == 0)
+            case .files: try adoptFiles(connection, stream: Int(preamble.stream))
             }
         } catch {
             logLine("session \(migration): a connection of role \(preamble.role): \(error)")

@@ -116,7 +116,9 @@ struct SourceContainer: Sendable {
         let dump = SourceDump(
             plan: plan, images: "\(Places.volatile(migration))/images", work: "\(Places.durable(migration))/dump", shim: shim,
             hidesMemory: facts.lazy, processes: processes)
-        let files = SourceFiles(folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] })
+        let files = SourceFiles(
+            folders: facts.folders, link: link, processes: { (try? cgroup.processes()) ?? [] },
+            note: { reporter.report(.note($0)) })
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
             freezer: freezer,

@@ -64,6 +64,7 @@ final class SourceDoers: Sendable {
             }
         case .freeze:
             now(.freeze) {
+                $0.files.containerStops()
                 try $0.freezeSeizable()
                 self.mailbox.post(.frozen)
             }
@@ -179,7 +180,7 @@ final class SourceDoers: Sendable {
                 return
             }
         }
-        parts?.files.cancel()
+        parts?.files.containerStops()
         Places.remove(Places.volatile(migration))
         mailbox.post(.rolledBack)
     }
