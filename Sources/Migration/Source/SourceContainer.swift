@@ -86,6 +86,7 @@ struct SourceContainer: Sendable {
         var wishes = PreflightWishes(connections: options.tcp == .established ? .keep : .close)
         wishes.ghostLimit = ByteCount(Int(DumpPlan.Choices().ghostLimit))
         wishes.lazy = options.isLazy
+        wishes.volumes = VolumeWishes(paths: options.copyVolumes, all: options.copyAllVolumes, replace: options.replaceVolumes)
         return try SourceSurvey(container: self, wishes: wishes, lazy: options.isLazy).facts()
     }
 

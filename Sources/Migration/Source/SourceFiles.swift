@@ -122,7 +122,7 @@ final class SourceFiles: @unchecked Sendable {
 
     private func report(_ pass: NativeFiles.Pass) {
         note(
-            "files: \(pass.changed) names, \(pass.sent.shown) in the freeze: found in \(pass.finding.inMilliseconds) ms"
+            "files: \(pass.changed) names, \(pass.sent) in the freeze: found in \(pass.finding.inMilliseconds) ms"
                 + "\(pass.watched ? "" : " by looking at everything"), sent in \(pass.sending.inMilliseconds) ms")
     }
 }

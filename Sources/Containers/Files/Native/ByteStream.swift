@@ -5,6 +5,8 @@ import Host
 struct ByteOutput: ~Copyable {
     private var buffer: [UInt8] = []
     private let socket: OwnedDescriptor
+    /// MSG_NOSIGNAL (bits/socket.h).
+    static let noSignal: Int32 = 0x4000
     /// Bytes sent so far.
     private(set) var sent = 0
 
@@ -29,7 +31,7 @@ struct ByteOutput: ~Copyable {
         var done = 0
         while done < buffer.count {
             let start = done, room = buffer.count - done
-            let n = buffer.withUnsafeBytes { send(socket.raw, $0.baseAddress! + start, room, Int32(MSG_NOSIGNAL.rawValue)) }
+            let n = buffer.withUnsafeBytes { send(socket.raw, $0.baseAddress! + start, room, ByteOutput.noSignal) }
             if n < 0 && errno == EINTR { continue }
             guard n > 0 else { throw SystemError(call: "send", subject: "the file stream", errno: n < 0 ? errno : EPIPE) }
             done += n
@@ -49,7 +51,10 @@ struct ByteInput: ~Copyable {
     init(_ socket: Int32) { self.socket = socket }
 
     /// Whether the stream has come to its end; waits for a byte.
-    mutating func isAtEnd() throws(SystemError) -> Bool { start == end && (try fill()) == 0 }
+    mutating func isAtEnd() throws(SystemError) -> Bool {
+        if start < end { return false }
+        return try fill() == 0
+    }
 
     private mutating func fill() throws(SystemError) -> Int {
         (start, end) = (0, 0)
@@ -65,7 +70,7 @@ struct ByteInput: ~Copyable {
     mutating func take(into bytes: UnsafeMutableRawBufferPointer) throws(SystemError) {
         var done = 0
         while done < bytes.count {
-            if start == end, try fill() == 0 {
+            if try isAtEnd() {
                 throw SystemError(call: "recv", subject: "the file stream", errno: ECONNRESET, hint: "it ended within a message")
             }
             let n = min(end - start, bytes.count - done)

@@ -200,7 +200,7 @@ private struct ReceivingPass: ~Copyable {
         var done = 0
         while done < bytes.count {
             let start = done
-            let n = bytes.withUnsafeBytes { send(socket.raw, $0.baseAddress! + start, $0.count - start, Int32(MSG_NOSIGNAL.rawValue)) }
+            let n = bytes.withUnsafeBytes { send(socket.raw, $0.baseAddress! + start, $0.count - start, ByteOutput.noSignal) }
             if n < 0 && errno == EINTR { continue }
             guard n > 0 else { throw SystemError(call: "send", subject: "the file stream", errno: n < 0 ? errno : EPIPE) }
             done += n

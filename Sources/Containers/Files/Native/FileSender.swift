@@ -45,8 +45,6 @@ struct FileSender: ~Copyable {
         var limit = timeval(tv_sec: 60, tv_usec: 0)
         setsockopt(socket.raw, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(socket.raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-        input = ByteInput(socket.raw)
-        output = ByteOutput(socket)
         var roots: [SharedDescriptor] = [], views: [SharedDescriptor] = []
         for folder in folders {
             let view = try FolderView.cloneMount(folder)
@@ -55,6 +53,8 @@ struct FileSender: ~Copyable {
             views.append(SharedDescriptor(view))
         }
         (self.roots, self.views) = (roots, views)
+        input = ByteInput(socket.raw)
+        output = ByteOutput(socket)
     }
 
     /// How far a pass came.
@@ -70,7 +70,7 @@ struct FileSender: ~Copyable {
     ) throws(FileSyncError) -> Sent {
         var sent = Sent()
         (passes, linked, isCancelled, begun) = (passes + 1, [:], cancelled, nil)
-        do {
+        do throws(SystemError) {
             let before = output.sent
             for (folder, path) in removed { try remove(folder, path) }
             while sent.done < changes.count, !cancelled() {
@@ -87,7 +87,7 @@ struct FileSender: ~Copyable {
     }
 
     private mutating func awaitEnd() throws(FileSyncError) {
-        do {
+        do throws(SystemError) {
             let (answer, payload) = try answer()
             if answer == .done, payload.count == 8 { return }
             throw SystemError(call: "file stream", subject: "the destination", errno: EIO, hint: payload.shownPath)

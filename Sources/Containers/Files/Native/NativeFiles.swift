@@ -31,9 +31,11 @@ public struct NativeFiles: ~Copyable {
     /// - Parameters:
     ///   - source: with a first round behind it.
     ///   - socket: a stream to the destination's `FileReceiver` of the same folders.
-    public init(after source: borrowing FileSource, over socket: consuming OwnedDescriptor) throws(SystemError) {
-        folders = source.folders
-        sender = try FileSender(folders: folders, socket: socket)
+    ///   - watching: false in tests of what is done without a watch.
+    public init(
+        after source: borrowing FileSource, over socket: consuming OwnedDescriptor, watching: Bool = true
+    ) throws(SystemError) {
+        let folders = source.folders
         var roots: [SharedDescriptor] = [], views: [SharedDescriptor] = []
         for folder in folders {
             let view = try FolderView.cloneMount(folder)
@@ -41,10 +43,12 @@ public struct NativeFiles: ~Copyable {
             roots.append(SharedDescriptor(OwnedDescriptor(taking: root)))
             views.append(SharedDescriptor(view))
         }
-        (self.roots, self.views) = (roots, views)
-        (watch, unwatched) = Self.watch(folders)
         let known = source.base
-        base = try WatchedTrees(known.snapshots, roots: roots.map(\.raw), watched: false)
+        let base = try WatchedTrees(known.snapshots, roots: roots.map(\.raw), watched: false)
+        // The last that can fail: a half-made value can't give a descriptor back.
+        sender = try FileSender(folders: folders, socket: socket)
+        (self.folders, self.roots, self.views, self.base) = (folders, roots, views, base)
+        (watch, unwatched) = watching ? Self.watch(folders) : (nil, "not asked for")
         mapped = known.mapped
         pending = Array(repeating: [:], count: folders.count)
         pendingRemovals = known.doubtful
@@ -54,8 +58,6 @@ public struct NativeFiles: ~Copyable {
     private static func watch(_ folders: [String]) -> (TreeWatch?, String?) {
         do { return (try TreeWatch(folders: folders), nil) } catch { return (nil, "\(error)") }
     }
-
-    deinit { watch?.stop() }
 
     /// What a pass did and how long its parts took.
     public struct Pass: Sendable, Hashable {

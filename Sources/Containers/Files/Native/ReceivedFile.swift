@@ -13,7 +13,8 @@ final class ReceivedFile: Sendable {
     init(
         _ file: consuming OwnedDescriptor, _ path: String, _ metadata: FileMetadata, _ flags: FileOperation.Flags
     ) throws(SystemError) {
-        (self.file, self.path, self.metadata) = (file, path, metadata)
+        self.file = file
+        (self.path, self.metadata) = (path, metadata)
         var details = linux_file_details()
         try kernelResult("fstat", path, linux_file_details(self.file.raw, &details))
         guard details.mode & LINUX_S_IFMT == LINUX_S_IFREG else { throw SystemError(call: "open", subject: path, errno: EPERM) }

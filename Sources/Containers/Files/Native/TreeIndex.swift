@@ -94,15 +94,17 @@ struct WatchedTrees: Sendable {
             }
             if !kinds.isDisjoint(with: .names) { found.add(tree, own, content: false) }
             let path = own.isEmpty ? place.name : own + [UInt8(ascii: "/")] + place.name
-            try look(tree, folder, path, place.name, roots[tree], content: kinds != .attributes, &found)
+            try look(tree, folder, path, place.name, roots[tree], kinds, &found)
         }
         addMapped(mapped, &found)
         return found
     }
 
     private mutating func look(
-        _ tree: Int, _ folder: Int32, _ path: [UInt8], _ name: [UInt8], _ root: Int32, content: Bool, _ found: inout FileChanges
+        _ tree: Int, _ folder: Int32, _ path: [UInt8], _ name: [UInt8], _ root: Int32, _ kinds: FilesystemWatch.Kinds,
+        _ found: inout FileChanges
     ) throws(SystemError) {
+        let content = kinds != .attributes
         let before = trees[tree].child(folder, name).map { trees[tree].snapshot.entries[$0] }
         if let before, before.links > 1 { for other in trees[tree].names(ofInode: before.inode) { found.add(tree, other, content: content) } }
         guard let entry = try HeldEntry.find(path, below: root) else { return found.remove(tree, path) }
@@ -112,7 +114,9 @@ struct WatchedTrees: Sendable {
             }
             return found.add(tree, path, content: content)
         }
-        if let before, before.child >= 0, before.inode == entry.details.inode { return found.add(tree, path, content: false) }
+        // The kernel uses inode numbers again at once: a name that came is another folder, whatever its number.
+        let came = !kinds.isDisjoint(with: [.create, .movedTo])
+        if let before, before.child >= 0, before.inode == entry.details.inode, !came { return found.add(tree, path, content: false) }
         // A folder that wasn't there: all of it is new, and of what stood there nothing stays.
         found.remove(tree, path)
         try walk(tree, path, root, &found)

@@ -24,8 +24,6 @@ final class TreeWatch: Sendable {
 
     private let watch: FilesystemWatch
     private let state = Mutex<(changes: Changes, buffer: [UInt8])>((Changes(), [UInt8](repeating: 0, count: 64 << 10)))
-    private let wake: Pipe
-    private let thread: Mutex<Thread?> = Mutex(nil)
 
     /// File systems whose folder handles are the same for the life of the folder, and that tell of every change. On overlayfs a
     /// copy-up changes a folder's handle; network file systems don't tell what others change.
@@ -36,7 +34,6 @@ final class TreeWatch: Sendable {
     /// - Throws: where one of the file systems can't be watched.
     init(folders: [String]) throws(SystemError) {
         watch = try FilesystemWatch()
-        wake = try Pipe()
         for path in folders {
             let folder = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_DIRECTORY)
             guard Self.trusted.contains(try FileHandle.filesystem(of: folder.raw).type) else {
@@ -44,28 +41,16 @@ final class TreeWatch: Sendable {
             }
             try watch.add(folder: folder.raw, path: path)
         }
-        let started = try Thread(named: "files-watch") { [weak self] in
+        // Ends by itself, a second after the last owner is gone.
+        _ = try Thread(named: "files-watch") { [weak self] in
             while let self, self.waitAndCollect() {}
         }
-        thread.withLock { $0 = started }
     }
 
-    /// Ends the thread.
-    func stop() {
-        let word: [UInt8] = [1]
-        try? FileIO.writeAll(word.span.bytes, to: wake.write.raw, name: "wake-up")
-        thread.withLock { thread in
-            thread?.join()
-            thread = nil
-        }
-    }
-
-    /// - Returns: false when it's told to end.
+    /// - Returns: false if the queue can't be waited for.
     private func waitAndCollect() -> Bool {
-        guard let ready = try? Poll.wait([(watch.descriptor, .input), (wake.read.raw, .input)], until: .now + .seconds(1)),
-            ready[1].isEmpty
-        else { return false }
-        if !ready[0].isEmpty { state.withLock { collect(&$0) } }
+        guard let ready = try? Poll.wait(watch.descriptor, for: .input, until: .now + .seconds(1)) else { return false }
+        if !ready.isEmpty { state.withLock { collect(&$0) } }
         return true
     }
 
