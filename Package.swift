@@ -44,7 +44,7 @@ let package = Package(
             ],
             swiftSettings: house
         ),
-        .target(name: "Containers", dependencies: ["CLinux", "Model", "Host", "Pages", "Wire"], swiftSettings: house),
+        .target(name: "Containers", dependencies: ["CLinux", "CXXHash", "Model", "Host", "Pages", "Wire"], swiftSettings: house),
         .target(name: "Plan", dependencies: ["Model"], swiftSettings: house),
         .target(
             name: "Migration", dependencies: ["Model", "Host", "Pages", "Wire", "Containers", "Plan"],

@@ -43,6 +43,12 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
     public var tracker: Tracker = .auto
     public var dumpWay: DumpWay = .auto
     public var restoreWay: RestoreWay = .auto
+    /// Bind-mounted folders that are copied too, by their path at the source or in the container.
+    public var copyVolumes: [String] = []
+    /// All bind-mounted folders are copied.
+    public var copyAllVolumes = false
+    /// A copied volume may replace what the destination has at that path.
+    public var replaceVolumes = false
 
     public init() {}
 
@@ -70,6 +76,10 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
                 "must be at least 65536 bytes/s: less can't even carry the images")
         }
         if let timeout { check(timeout > 0, "--timeout", "\(timeout)", "must be at least 1 s") }
+        for path in copyVolumes { check(path.hasPrefix("/"), "--copy-volume", path, "must be an absolute path") }
+        check(
+            !replaceVolumes || copyAllVolumes || !copyVolumes.isEmpty, "--replace-volumes", "", "has no volume to replace",
+            "give --copy-volume PATH or --copy-volumes too")
         check(
             method != .hybrid || allowPostCopy, "--method", "hybrid",
             "leaves pages at the source after the release, which --no-post-copy forbids", "use pre-copy")

@@ -7,7 +7,7 @@ die() { printf 'lab: %s\n' "$1" >&2; [ $# -lt 2 ] || printf 'lab: hint: %s\n' "$
 
 id="$1"
 shift
-program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host seccomp=null limit=null
+program=() files=(/bin/busybox) folders=() environment=() user=0:0 cwd=/ network=host seccomp=null limit=null binds='[]'
 while [ $# -gt 0 ]; do
 	case "$1" in
 	--program) read -r -a program <<<"$2"; shift 2 ;;
@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
 	--env) environment+=("$2"); shift 2 ;;
 	--user) user="$2"; shift 2 ;;
 	--cwd) cwd="$2"; shift 2 ;;
+	--bind) binds="$(jq --arg from "${2%%:*}" --arg to "${2#*:}" '. + [{type: "bind", source: $from, destination: $to, options: ["rbind", "rw"]}]' <<<"$binds")"; shift 2 ;;
 	--network) network="$2"; shift 2 ;;
 	--memory-limit) limit="$2"; shift 2 ;;
 	--seccomp-profile) seccomp="$2"; shift 2 ;;
@@ -77,13 +78,14 @@ write_config() {
 	(cd "$draft" && runc spec)
 	jq --arg id "$id" --arg cwd "$cwd" --arg user "$user" --arg network "$network" \
 		--argjson args "$args" --argjson env "$env" --argjson seccomp "$seccomp" --argjson caps "$capabilities" \
-		--argjson limit "$limit" '
+		--argjson limit "$limit" --argjson binds "$binds" '
 		.process.terminal = false | .process.args = $args | .process.env = $env | .process.cwd = $cwd
 		| .process.user = {uid: ($user | split(":")[0] | tonumber), gid: ($user | split(":")[1] | tonumber)}
 		| .process.rlimits = []
 		| .process.capabilities = {bounding: $caps, effective: $caps, permitted: $caps}
 		| .root = {path: "rootfs", readonly: false}
 		| .hostname = $id
+		| .mounts += $binds
 		| .linux.cgroupsPath = "/" + $id
 		| if $seccomp then .linux.seccomp = $seccomp else . end
 		| if $limit then .linux.resources.memory.limit = $limit else . end

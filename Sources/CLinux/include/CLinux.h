@@ -17,3 +17,4 @@
 #include "linux_terminal.h"
 #include "linux_mounts.h"
 #include "linux_trees.h"
+#include "linux_watch.h"

@@ -1,9 +1,5 @@
+// What a terminal says of itself.
 #pragma once
-#include <sys/ioctl.h>
 
-/// Columns of a terminal (TIOCGWINSZ, ioctl_tty(2): variadic), 0 if it doesn't say or is none.
-static inline int linux_terminal_columns(int descriptor)
-{
-	struct winsize size;
-	return ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
-}
+// Columns of a terminal (TIOCGWINSZ, ioctl_tty(2): variadic), 0 if it doesn't say or is none.
+int linux_terminal_columns(int fd);

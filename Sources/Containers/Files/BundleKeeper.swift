@@ -21,8 +21,16 @@ public struct BundleKeeper: Sendable {
             public var path: String
             public var identity: FileIdentity
         }
-        /// The filled folder, empty if it existed and stays.
+        /// The filled folder, nil if it existed and stays.
         public var filled: String?
+        /// An empty folder that existed and was filled: emptied again, with the mode and owner that it had.
+        public var emptied: Emptied?
+        public struct Emptied: Codable, Sendable, Hashable {
+            public var folder: Folder
+            public var mode: UInt32
+            public var user: UInt32
+            public var group: UInt32
+        }
         public init() {}
     }
 
@@ -83,8 +91,29 @@ public struct BundleKeeper: Sendable {
             try kernelResult("statx", at, linux_file_state(AT_FDCWD, at, 0, &state))
             made.folders.append(.init(path: at, identity: FileIdentity(state)))
         }
-        if made.folders.last?.path == real { made.filled = real }
+        if made.folders.last?.path == real { made.filled = real } else { made.emptied = try emptyFolder(real) }
         return made
+    }
+
+    private func emptyFolder(_ path: String) throws(SystemError) -> Made.Emptied? {
+        let folder = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+        guard try FileIO.list(path).isEmpty else { return nil }
+        var details = linux_file_details()
+        try kernelResult("fstat", path, linux_file_details(folder.raw, &details))
+        return .init(
+            folder: .init(path: path, identity: FileIdentity(device: details.device, inode: details.inode)), mode: details.mode & 0o7777,
+            user: details.user, group: details.group)
+    }
+
+    /// Empties a folder that was empty and restores its mode and owner.
+    private func restore(_ emptied: Made.Emptied) throws(SystemError) -> Bool {
+        let path = emptied.folder.path, view = try FolderView(path: path)
+        var state = linux_file_state()
+        try kernelResult("statx", path, linux_file_state(view.folder.raw, "", LINUX_AT_EMPTY_PATH, &state))
+        guard FileIdentity(state) == emptied.folder.identity, try TreeRemoval.empty(view.folder.raw, path) else { return false }
+        try kernelResult("fchown", path, fchown(view.folder.raw, emptied.user, emptied.group) < 0 ? -Int(errno) : 0)
+        try kernelResult("fchmod", path, fchmod(view.folder.raw, emptied.mode) < 0 ? -Int(errno) : 0)
+        return true
     }
 
     /// Removes what was made, after a rollback: the filled folder with all in it, parents only if they are empty. Never what is mounted.
@@ -92,6 +121,7 @@ public struct BundleKeeper: Sendable {
     @discardableResult
     public func undo(_ made: Made) -> [String] {
         var stayed: [String] = []
+        if let emptied = made.emptied, (try? restore(emptied)) != true { stayed.append(emptied.folder.path) }
         for folder in made.folders.reversed() {
             if folder.path == made.filled {
                 if (try? TreeRemoval.remove(folder.path, identity: folder.identity)) != true { stayed.append(folder.path) }

@@ -1,3 +1,6 @@
+import CLinux
+import Glibc
+
 /// What may happen to a folder of the destination that a migration wants to fill.
 ///
 /// The rule protects what the destination's owner has there: Martlet writes only into folders that it makes itself,
@@ -34,6 +37,8 @@ public enum BundlePlace {
         case reuse
         /// Looks like a copy of the same bundle: used, with a warning.
         case reuseUnrecorded
+        /// A volume whose content there is replaced, because the person said so.
+        case replace
         case refuse(Reason)
     }
 
@@ -63,8 +68,15 @@ public enum BundlePlace {
         return !systemFolders.contains { path.isAtOrBelow($0) || $0.isAtOrBelow(path) }
     }
 
+    /// Whether a folder stands at a path.
+    static func isFolder(_ path: String) -> Bool {
+        var state = linux_file_state()
+        return linux_file_state(AT_FDCWD, path, 0, &state) == 0 && state.mode & LINUX_S_IFMT == LINUX_S_IFDIR
+    }
+
     /// Decides what happens at a folder for container `id`.
-    public static func judge(_ sight: Sight, id: String) -> Judgement {
+    /// - Parameter replacing: a volume that may replace what is there; not what a container uses or what is no folder.
+    public static func judge(_ sight: Sight, id: String, replacing: Bool = false) -> Judgement {
         if sight.forbidden { return .refuse(.forbiddenPath) }
         if sight.kind == .other { return .refuse(.notAFolder) }
         if let user = sight.usedBy { return .refuse(.usedBy(user)) }
@@ -73,8 +85,9 @@ public enum BundlePlace {
         case .other: return .refuse(.notAFolder)
         case .folder:
             if let recorded = sight.recorded {
-                return recorded == id ? .reuse : .refuse(.recordedFor(recorded))
+                return recorded == id ? .reuse : replacing ? .replace : .refuse(.recordedFor(recorded))
             }
+            if replacing { return .replace }
             return sight.sameConfiguration == true ? .reuseUnrecorded : .refuse(.foreign)
         }
     }

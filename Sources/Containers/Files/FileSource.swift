@@ -101,8 +101,18 @@ public struct FileSource: ~Copyable {
 
     private var confinement: Confinement { Confinement(folders: folders, access: .readOnly) }
 
+    /// What the destination holds after the last round, for the passes of `NativeFiles`.
+    var base: (snapshots: [TreeSnapshot], doubtful: [[[UInt8]]], mapped: Set<FileIdentity>) { (snapshots, doubtful, mapped) }
+
+    /// Names that may have come to the destination another way since the last round: the next one deletes what is gone of them.
+    public mutating func doubt(_ names: [[[UInt8]]]) {
+        for (index, more) in names.enumerated() where index < doubtful.count { doubtful[index] += more }
+    }
+
     /// Looks at all folders.
-    public func look() throws(SystemError) -> [TreeSnapshot] {
+    public func look() throws(SystemError) -> [TreeSnapshot] { try Self.look(at: folders) }
+
+    static func look(at folders: [String]) throws(SystemError) -> [TreeSnapshot] {
         var all: [TreeSnapshot] = []
         for folder in folders {
             // A folder mounted inside another one is copied by itself; what its mount point hides isn't the container's.
@@ -214,7 +224,23 @@ public struct FileDelta: ~Copyable, Sendable {
 
 /// The destination's side: receives into given folders and nowhere else.
 public enum FileDestination {
-    public enum Part: String, Sendable, Codable { case first, later }
+    /// What a files stream carries, which its number says: an rsync that compares everything, one that takes a list, or
+    /// `NativeFiles`.
+    public enum Part: String, Sendable, Codable, CaseIterable {
+        case first, later, native
+
+        public var stream: Int {
+            switch self {
+            case .first: 0
+            case .later: 1
+            case .native: 2
+            }
+        }
+        public init?(stream: Int) {
+            guard let part = Self.allCases.first(where: { $0.stream == stream }) else { return nil }
+            self = part
+        }
+    }
 
     /// Starts the receiver for one round of the peer.
     /// - Parameters:

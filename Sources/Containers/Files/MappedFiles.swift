@@ -2,7 +2,10 @@ import CLinux
 import Glibc
 public import Host
 
-/// Files that processes have mapped shared and writable: /proc/PID/maps and /proc/PID/map_files (Linux 3.3).
+/// Files whose content can change without a trace that a watch or a ctime shows at once: those that processes have mapped shared and
+/// writable, and those that a process with a libaio ring has open for writing (`OpenFiles`).
+///
+/// /proc/PID/maps and /proc/PID/map_files (Linux 3.3).
 ///
 /// Needs CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE. The numbers in `maps` aren't used: on overlayfs and btrfs they differ from those of
 /// stat(2), while following the link of map_files gives the file itself.
@@ -12,11 +15,14 @@ public enum MappedFiles {
         var found = Set<FileIdentity>()
         for pid in pids {
             do throws(SystemError) {
-                for area in try MemoryMap.of(pid: pid).areas
+                let map = try MemoryMap.of(pid: pid)
+                for area in map.areas
                 where area.inode != 0 && area.protection.contains(.shared) && area.protection.contains(.write) {
                     let range = String(area.start, radix: 16) + "-" + String(area.end, radix: 16)
                     if let file = identity("/proc/\(pid)/map_files/\(range)") { found.insert(file) }
                 }
+                let usesRing = map.areas.contains { $0.protection.contains(.shared) && map.name(of: $0).hasPrefix("/[aio]") }
+                if usesRing { found.formUnion(try OpenFiles.written(by: pid)) }
             } catch {
                 guard error.errno == ENOENT || error.errno == ESRCH else { throw error }
             }

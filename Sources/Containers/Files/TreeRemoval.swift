@@ -33,7 +33,7 @@ public enum TreeRemoval {
 
     /// Empties an open folder.
     /// - Returns: false if something had to stay.
-    private static func empty(_ folder: Int32, _ path: String, depth: Int) throws(SystemError) -> Bool {
+    static func empty(_ folder: Int32, _ path: String, depth: Int = 0) throws(SystemError) -> Bool {
         // A descriptor a level: deeper trees than this can't have been made by a copy of paths up to 4096 bytes.
         guard depth < 2048 else { throw SystemError(call: "remove", subject: path, errno: ELOOP) }
         var all = true
@@ -60,7 +60,7 @@ public enum TreeRemoval {
     }
 
     /// Names in an open folder, zero-terminated, without the two dots.
-    private static func names(_ folder: Int32, _ path: String) throws(SystemError) -> [[CChar]] {
+    static func names(_ folder: Int32, _ path: String) throws(SystemError) -> [[CChar]] {
         let again = linux_openat(folder, ".", O_RDONLY | O_DIRECTORY, 0)
         let reader = OwnedDescriptor(taking: Int32(try kernelResult("openat", path, again)))
         var buffer = [UInt8](repeating: 0, count: 64 << 10), found: [[CChar]] = []

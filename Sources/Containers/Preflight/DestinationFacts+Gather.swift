@@ -35,7 +35,8 @@ extension DestinationFacts {
             for folder in question.folders {
                 let configuration = folder == question.bundle ? outline.configuration : nil
                 facts.places[folder] = BundlePlace.judge(
-                    keeper.sight(folder, configuration: configuration, users: outline.users), id: question.id)
+                    keeper.sight(folder, configuration: configuration, users: outline.users), id: question.id,
+                    replacing: question.replaceable.contains(folder))
                 facts.freeSpace[folder] = freeSpace(folder)
             }
             facts.missingBindSources = question.bindSources.filter { !FileIO.exists($0) }

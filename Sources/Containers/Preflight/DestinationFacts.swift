@@ -6,6 +6,8 @@ public struct DestinationQuestion: Codable, Sendable, Hashable {
     public var bundle: String
     /// Folders that will be copied there.
     public var folders: [String]
+    /// Those of them whose content at the destination may be replaced, whatever it is (`--replace-volumes`).
+    public var replaceable: Set<String>
     /// Sources of bind mounts that won't be copied.
     public var bindSources: [String]
     /// Path of the container's named network namespace; nil if it uses the host's or an unnamed one.
@@ -18,12 +20,13 @@ public struct DestinationQuestion: Codable, Sendable, Hashable {
     public var hostPorts: [SocketFacts.Endpoint]
 
     public init(
-        id: String, bundle: String, folders: [String], bindSources: [String], namespacePath: String?,
-        bridges: Set<String>, addresses: Set<String>, hostPorts: [SocketFacts.Endpoint]
+        id: String, bundle: String, folders: [String], replaceable: Set<String> = [], bindSources: [String],
+        namespacePath: String?, bridges: Set<String>, addresses: Set<String>, hostPorts: [SocketFacts.Endpoint]
     ) {
         self.id = id
         self.bundle = bundle
         self.folders = folders
+        self.replaceable = replaceable
         self.bindSources = bindSources
         self.namespacePath = namespacePath
         self.bridges = bridges
@@ -38,6 +41,7 @@ extension ContainerFacts {
         let copied = trees.map(\.path)
         return DestinationQuestion(
             id: id, bundle: bundle, folders: copied,
+            replaceable: wishes.volumes.replace ? Set(copied.filter { $0 != bundle && $0 != rootfs }) : [],
             bindSources: binds.map(\.source).filter { source in !copied.contains { source.isAtOrBelow($0) } },
             namespacePath: network.path,
             bridges: Set(network.interfaces.compactMap { wishes.bridge ?? $0.bridge }),
@@ -112,6 +116,8 @@ public struct PreflightWishes: Codable, Sendable, Hashable {
     }
 
     public var connections: Connections
+    /// Which bind mounts are copied.
+    public var volumes = VolumeWishes()
     /// `--bridge`: plug into this bridge instead of the one of the same name.
     public var bridge: String?
     /// Largest deleted file that travels inside CRIU's images (CRIU's own default: 1 MiB, criu/include/cr_options.h).

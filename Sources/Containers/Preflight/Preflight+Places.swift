@@ -61,13 +61,42 @@ extension Preflight {
                     "The container's mounts are made again at the destination from the same paths.",
                     "--copy-volume \(source) copies it; a shared file system must be mounted there first."))
         }
+        for bind in staying {
+            found.append(
+                warning(
+                    "bind-stays", "\(bind.source) (mounted at \(bind.destination)) isn't copied",
+                    "The container will see what \(destination.host.name) has at that path.",
+                    "--copy-volume \(bind.source) copies it; nothing to do if both hosts share it."))
+        }
+        for path in wishes.volumes.unknown(among: container.binds) {
+            found.append(
+                blocker(
+                    "volume-unknown", "--copy-volume \(path): the container has no such bind mount",
+                    "Its bind mounts are: \(container.binds.isEmpty ? "none" : shortList(container.binds.map { "\($0.source) at \($0.destination)" })).",
+                    "Name one of them by its path on this host or in the container."))
+        }
+        for bind in wishes.volumes.named(among: container.binds) where !container.copies(bind.source) {
+            found.append(
+                blocker(
+                    "volume-no-folder", "--copy-volume \(bind.source): it is no folder of its own on \(source.name)",
+                    "Only folders are copied; system folders never.", "Copy it by other means, and leave the option out."))
+        }
         return found + spaceFindings()
+    }
+
+    /// Bind mounts that show something else at the destination.
+    private var staying: [ContainerFacts.Bind] {
+        container.binds.filter { bind in !container.copies(bind.source) && !destination.missingBindSources.contains(bind.source) }
     }
 
     private func placeFinding(_ path: String, _ judgement: BundlePlace.Judgement) -> Finding? {
         let host = destination.host.name
         switch judgement {
         case .create, .reuse: return nil
+        case .replace:
+            return warning(
+                "volume-replaced", "\(path) on \(host) will be made equal to the source's",
+                "Files that exist only there are removed.", "Leave --replace-volumes out to keep them.")
         case .reuseUnrecorded:
             return warning(
                 "bundle-reused", "\(path) on \(host) holds the same config.json and will be made equal to the source",
@@ -81,6 +110,11 @@ extension Preflight {
                 case .recordedFor(let id): "It was the home of another container, \(id)."
                 case .foreign: "It exists and Martlet didn't make it for this container."
                 }
+            if path != container.bundle, path != container.rootfs, reason != .forbiddenPath {
+                return blocker(
+                    "volume-taken", "\(path) can't be used on \(host)", why,
+                    "--replace-volumes makes it equal to the source's; or move it away on \(host).")
+            }
             let hint =
                 reason == .forbiddenPath
                 ? "Put the bundle somewhere else, for example below /srv or /var/lib."

@@ -58,6 +58,17 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: "Force a way to restore: auto, fault-server or images.")
     var restore: MigrationOptions.RestoreWay = .auto
 
+    @Option(
+        help: ArgumentHelp(
+            "Copy a bind-mounted folder too, named by its path on this host or in the container; repeatable.", valueName: "path"))
+    var copyVolume: [String] = []
+
+    @Flag(help: "Copy all bind-mounted folders outside the system's own.")
+    var copyVolumes = false
+
+    @Flag(help: "Let copied volumes replace folders that the destination has at the same paths.")
+    var replaceVolumes = false
+
     /// - Throws: what is wrong, in words.
     func options() throws -> MigrationOptions {
         var options = MigrationOptions()
@@ -80,6 +91,9 @@ struct MigrationFlags: ParsableArguments {
         options.tracker = tracker
         options.dumpWay = dump
         options.restoreWay = restore
+        options.copyVolumes = copyVolume
+        options.copyAllVolumes = copyVolumes
+        options.replaceVolumes = replaceVolumes
         if let mistake = options.mistakes().first { throw ValidationError(mistake.description) }
         if let engine, engine != "runc" {
             throw ValidationError("--engine \(engine): this build moves runc containers only (hint: other engines follow)")

@@ -18,11 +18,17 @@ struct SourceSurvey {
 
     private func outline() -> ContainerOutline {
         let config = container.bundle.config
-        let binds = config.mounts.filter(\.isBind).map { ContainerFacts.Bind(source: $0.source, destination: $0.destination) }
+        let binds = config.mounts.filter(\.isBind).map {
+            // A relative one counts from the bundle (runc, libcontainer/specconv).
+            ContainerFacts.Bind(
+                source: VolumeWishes.plain($0.source.hasPrefix("/") ? $0.source : "\(container.bundle.path)/\($0.source)"),
+                destination: $0.destination)
+        }
         let sysctls = (config.json[["linux", "sysctl"]]?.members ?? []).map(\.name).filter { $0.hasPrefix("net.") }
         return ContainerOutline(
             id: container.id, state: .running, initPID: container.state.pid, terminal: config.hasTerminal,
             bundle: container.bundle.path, rootfs: container.bundle.rootPath, binds: binds,
+            volumes: wishes.volumes.folders(among: binds),
             networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path
         )
     }
@@ -41,7 +47,13 @@ struct DestinationSurvey {
         wishes.lazy = choice.ways?.isLazy ?? true
         let containers = (try? RuncRuntime(root: facts.runtimeRoot).list()) ?? []
         var users: [String: String] = [:]
-        for container in containers where !container.bundle.isEmpty { users[container.bundle] = container.id }
+        for container in containers where !container.bundle.isEmpty {
+            users[container.bundle] = container.id
+            guard let bundle = try? OCIBundle(path: container.bundle) else { continue }
+            for mount in bundle.config.mounts where mount.isBind && BundlePlace.isAcceptable(mount.source) {
+                users[mount.source] = container.id
+            }
+        }
         let outline = DestinationOutline(
             host: try HostSurvey.host(), containers: Set(containers.map(\.id)), users: users,
             configuration: Array(offer.container.config.utf8))

@@ -25,6 +25,7 @@ struct Attempt {
     /// Which process an image belongs to, told with `shipped`.
     let spaces = SpaceTable()
     var files: [RsyncRun] = []
+    var receivers: [FileReceiver] = []
     var discarding = false
     /// Whether anybody began to let the restored copy go, or the copy died before.
     var held = Held.yet

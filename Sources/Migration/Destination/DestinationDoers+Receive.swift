@@ -98,11 +98,17 @@ extension DestinationDoers {
         }
     }
 
-    func adoptFiles(_ connection: Connection, first: Bool) throws {
+    func adoptFiles(_ connection: Connection, stream: Int) throws {
         link.add(connection)
         let (_, facts, _) = try known()
+        guard let part = FileDestination.Part(stream: stream) else { throw TransferProblem("there is no files stream \(stream)") }
         let end = try Tunnel.open(connection)
-        let run = try FileDestination.receive(first ? .first : .later, into: facts.folders, over: end)
+        if part == .native {
+            let receiver = try FileReceiver(into: facts.folders, over: end)
+            attempt.withLock { $0.receivers.append(receiver) }
+            return
+        }
+        let run = try FileDestination.receive(part, into: facts.folders, over: end)
         attempt.withLock { $0.files.append(run) }
         // rsync's own goodbye tells the source how it ended; here the end is only reaped.
         _ = try Host.Thread(named: "rsync") { [migration] in

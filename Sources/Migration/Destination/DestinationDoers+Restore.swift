@@ -170,6 +170,7 @@ extension DestinationDoers {
         }
         attempt.server?.stop()
         for run in attempt.files { run.cancel() }
+        for receiver in attempt.receivers { receiver.stop() }
         link.closeStreams()
         try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
         for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }

@@ -165,7 +165,7 @@ final class DestinationDoers: Sendable {
                 // Requests of before may have been lost with the connection on which they were said.
                 attempt.withLock { $0.server }?.askAgain()
             case .data: try adoptData(connection, Int(preamble.stream))
-            case .files: try adoptFiles(connection, first: preamble.stream == 0)
+            case .files: try adoptFiles(connection, stream: Int(preamble.stream))
             }
         } catch {
             logLine("session \(migration): a connection of role \(preamble.role): \(error)")

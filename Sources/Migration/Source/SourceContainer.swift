@@ -86,6 +86,7 @@ struct SourceContainer: Sendable {
         var wishes = PreflightWishes(connections: .init(options.tcp))
         wishes.ghostLimit = ByteCount(
             CriuConfiguration(of: bundle.config).ghostLimit ?? Int(DumpPlan.Choices().ghostLimit))
+        wishes.volumes = VolumeWishes(paths: options.copyVolumes, all: options.copyAllVolumes, replace: options.replaceVolumes)
         return try SourceSurvey(container: self, wishes: wishes).facts()
     }
 
@@ -106,7 +107,8 @@ struct SourceContainer: Sendable {
         let dump = SourceDump(
             plan: plan, migration: migration, memory: description.memory, processes: processes)
         let files = SourceFiles(
-            folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] })
+            folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] },
+            note: { reporter.report(.note($0)) })
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
             freezer: freezer,

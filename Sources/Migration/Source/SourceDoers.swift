@@ -60,7 +60,7 @@ final class SourceDoers: Sendable {
         case .syncFiles:
             step("files", .syncFiles) {
                 let files = $0.files
-                _ = try self.steps.time("files") { try files.sync() }
+                try self.steps.time("files") { try files.sync() }
                 self.mailbox.post(.filesSynced)
             }
         case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
@@ -76,6 +76,7 @@ final class SourceDoers: Sendable {
             }
         case .freeze:
             now(.freeze) {
+                $0.files.containerStops()
                 try $0.freezeSeizable()
                 self.mailbox.post(.frozen)
             }
@@ -222,7 +223,7 @@ final class SourceDoers: Sendable {
                 return
             }
         }
-        parts?.files.cancel()
+        parts?.files.containerStops()
         Places.clear(migration)
         mailbox.post(.rolledBack)
     }

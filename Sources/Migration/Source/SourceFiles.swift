@@ -6,40 +6,55 @@ import Wire
 
 /// The source's files: brought up to date while the container runs, and the rest in the freeze.
 ///
-/// Each pass has a connection of its own.
-/// The frozen pass's rsync is started beforehand on both hosts and waits for its list.
+/// First rsync compares everything with what the destination has. Then a stream of our own (`NativeFiles`) follows the changes: a
+/// thread makes a pass whenever something changed, so that little is left for the freeze, where no program is started and nothing but
+/// the changed names is looked at. If that stream breaks, rsync does the rest, in the freeze too.
 final class SourceFiles: @unchecked Sendable {
     // SAFETY: everything below is touched with `busy` held; passes never overlap.
     private let busy = Mutex<Void>(())
     private var source: FileSource
-    private var passes = 0
-    private var prepared: FileDelta?
+    private var native: NativeFiles?
     private let link: SourceLink
     private let limit: BandwidthLimit?
     private let processes: @Sendable () -> [Int32]
+    private let note: @Sendable (String) -> Void
+    /// The container stops: a running pass ends at the next file, and the next one is the last.
+    private let stopping = Atomic<Bool>(false)
+    private let follower = Mutex<Follower?>(nil)
 
     /// rsync of a changed tree in the freeze; a longer one breaks clients anyway.
     private static let frozenLimit = Duration.seconds(60)
+    /// Three attempts in all: of 160 passes over a tree that changed all the time 3 ended early (test of FileSource).
+    private static let moreAttempts = 2
 
     /// - Parameter limit: what all streams together may send.
-    init(folders: [String], link: SourceLink, limit: BandwidthLimit?, processes: @escaping @Sendable () -> [Int32]) {
+    init(
+        folders: [String], link: SourceLink, limit: BandwidthLimit?, processes: @escaping @Sendable () -> [Int32],
+        note: @escaping @Sendable (String) -> Void
+    ) {
         self.limit = limit
         source = FileSource(folders: folders)
-        self.link = link
-        self.processes = processes
+        (self.link, self.processes, self.note) = (link, processes, note)
     }
 
-    /// One pass. The first compares everything, later ones send what changed since.
-    func sync() throws -> FileSource.Round {
+    /// One pass: the first compares everything, later ones send what changed since; in the freeze it is the last one.
+    func sync() throws {
+        let last = stopping.load(ordering: .relaxed)
         try busy.withLock { _ in
-            if let delta = takePrepared() {
-                return try source.send(delta, processes: processes(), until: .now + Self.frozenLimit)
-            }
-            let round = try copy()
-            if passes > 1, source.hasCopied { prepared = try source.prepareDelta(over: try tunnel(.later)) }
-            return round
+            if last { return try finish() }
+            if native != nil, try follow() { return }
+            _ = try copy()
+            if source.hasCopied { begin() }
         }
     }
+
+    /// The freeze begins, or the attempt is given up: what goes on by itself ends.
+    func containerStops() {
+        stopping.store(true, ordering: .relaxed)
+        follower.withLock { $0.take() }?.stop()
+    }
+
+    // MARK: - rsync
 
     /// One running pass; files that change under rsync's hands can make it end early, and then another pass may do better.
     private func copy() throws -> FileSource.Round {
@@ -52,38 +67,104 @@ final class SourceFiles: @unchecked Sendable {
         return round
     }
 
-    /// Three attempts in all: of 160 passes over a tree that changed all the time 3 ended early (test of FileSource).
-    private static let moreAttempts = 2
+    /// A way to the destination's files: our end of a socket pair whose other end is joined to a connection.
+    private func tunnel(_ part: FileDestination.Part) throws -> OwnedDescriptor {
+        try Tunnel.open(try link.open(.files, part.stream), limit: limit)
+    }
 
-    /// Starts the rsync pair of the frozen pass, unless it is there.
-    func prepareFrozenPass() throws {
-        try busy.withLock { _ in
-            if prepared == nil { prepared = try source.prepareDelta(over: try tunnel(.later)) }
+    // MARK: - The stream of our own
+
+    private func begin() {
+        do {
+            let native = try NativeFiles(after: source, over: try tunnel(.native))
+            if let why = native.unwatched { note("files: changes are found by looking at everything (\(why))") }
+            self.native = consume native
+            let started = try Follower { [weak self] in self?.followUnlessFrozen() }
+            follower.withLock { $0 = started }
+        } catch { note("files: only rsync: \(error)") }
+    }
+
+    /// - Returns: false if the stream broke, and rsync has to do it.
+    private func follow() throws -> Bool {
+        do {
+            _ = try native?.pass(processes: processes()) { [self] in stopping.load(ordering: .relaxed) }
+            return native != nil
+        } catch {
+            leaveNative("\(error)")
+            return false
         }
     }
 
-    /// Gives up what is prepared.
-    func cancel() { busy.withLock { _ in takePrepared()?.cancel() } }
-
-    private func takePrepared() -> FileDelta? {
-        let delta = prepared.take()
-        return delta
+    /// What the follower's thread does now and then.
+    private func followUnlessFrozen() {
+        busy.withLock { _ in
+            guard !stopping.load(ordering: .relaxed), native?.hasNews == true else { return }
+            _ = try? follow()
+        }
     }
 
-    /// A way to the destination's rsync: our end of a socket pair whose other end is joined to a connection.
-    ///
-    /// The stream's number says which of its two rsyncs the destination has to start: 0 for one that compares everything, 1 for
-    /// one that takes a list.
-    private func tunnel(_ part: FileDestination.Part) throws -> OwnedDescriptor {
-        passes += 1
-        let connection = try link.open(.files, part == .first ? 0 : 1)
-        return try Tunnel.open(connection, limit: limit)
+    private func leaveNative(_ why: String) {
+        note("files: on with rsync: \(why)")
+        if let native { source.doubt(native.touched.map(Array.init)) }
+        native = nil
+    }
+
+    /// The last pass, with everything frozen.
+    private func finish() throws {
+        if native != nil {
+            do {
+                if let pass = try native?.finish(processes: processes()) { return report(pass) }
+            } catch { leaveNative("\(error)") }
+        }
+        guard source.hasCopied else {
+            let round = try source.copy(over: try tunnel(.first), processes: processes(), until: .now + Self.frozenLimit)
+            if let why = round.incomplete { throw TransferProblem("rsync could not copy everything: \(why)") }
+            return
+        }
+        let delta = try source.prepareDelta(over: try tunnel(.later))
+        _ = try source.send(delta, processes: processes(), until: .now + Self.frozenLimit)
+    }
+
+    private func report(_ pass: NativeFiles.Pass) {
+        note(
+            "files: \(pass.changed) names, \(pass.sent) in the freeze: found in \(pass.finding.inMilliseconds) ms"
+                + "\(pass.watched ? "" : " by looking at everything"), sent in \(pass.sending.inMilliseconds) ms")
+    }
+}
+
+/// A thread that does something again and again, with pauses that leave the processor to others.
+final class Follower: Sendable {
+    private let wake: Pipe
+    private let thread: Host.Thread
+
+    /// At least 50 ms, because what changed within a second is mostly the same files; at least four times as long as the work took, so
+    /// that a huge tree costs a fifth of one processor.
+    private static let shortestPause = Duration.milliseconds(50)
+    private static let share = 4
+
+    init(_ work: @escaping @Sendable () -> Void) throws(SystemError) {
+        wake = try Pipe()
+        let stop = SharedDescriptor(try wake.read.duplicate())
+        thread = try Host.Thread(named: "files-follow", priority: .nice(5)) {
+            var pause = Self.shortestPause
+            while let ready = try? Poll.wait(stop.raw, for: .input, until: .now + pause), ready.isEmpty {
+                let begun = MonotonicInstant.now
+                work()
+                pause = max(Self.shortestPause, begun.elapsed * Self.share)
+            }
+        }
+    }
+
+    func stop() {
+        let word: [UInt8] = [1]
+        // Not waited for: a pass that goes on ends soon, and passes exclude each other.
+        try? FileIO.writeAll(word.span.bytes, to: wake.write.raw, name: "wake-up")
     }
 }
 
 /// Joins a connection to a local socket pair.
 enum Tunnel {
-    /// - Returns: the end for rsync.
+    /// - Returns: the end for rsync, or for our own stream.
     static func open(_ connection: Connection, limit: BandwidthLimit? = nil) throws -> OwnedDescriptor {
         var ends: [Int32] = []
         try UnixSocket.pair(.stream).split { first, second in

@@ -1,0 +1,8 @@
+#include "system.h"
+#include "linux_terminal.h"
+#include <sys/ioctl.h>
+
+int linux_terminal_columns(int fd) {
+    struct winsize size;
+    return ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
