@@ -174,7 +174,7 @@ final class SourceDoers: Sendable {
     /// By the attempt that froze them, or from what it noted.
     private func serveMissing() {
         do {
-            if Fault.isActive(.fail) { throw TransferProblem("made to fail") }
+            try Fault.check()
             // After a loss of the connection, or of the process that froze them, all over again: what was sent may not
             // have arrived.
             let generation = link.generation

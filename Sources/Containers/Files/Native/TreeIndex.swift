@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import Host
 
 /// Finds entries of a snapshot by path, by folder handle and by inode.
