@@ -103,8 +103,8 @@ extension InTheLab {
 
         /// CRIU would go on behind `post-dump` and serve memory to anybody: it must be dead before that.
         @Test(arguments: [
-            "source.capture.fail", "source.capture.kill-criu", "source.ship.fail", "source.restore.kill-criu",
-            "source.restore.cut-link", "destination.restore.fail", "destination.restore.kill-criu", "source.restore.kill",
+            "source.capture.fail", "source.capture.kill-criu", "source.ship.fail", "source.restore.cut-link",
+            "destination.restore.fail", "destination.restore.kill-criu", "source.restore.kill",
         ])
         func `a lazy dump that is rolled back leaves the source unharmed`(_ fault: String) throws {
             let workload = Stamper("lab-lazy-back", megabytes: 32)

@@ -11,7 +11,7 @@ extension InTheLab {
         private static let spill = "/var/lib/martlet/spill"
 
         /// A beta whose kernel says that it has so little. The lab's hosts share the machine's memory, so the figure is covered.
-        private func withBeta(available: Int, swap: Int, _ body: () throws -> Void) throws {
+        private func withBeta<Result>(available: Int, swap: Int, _ body: () throws -> Result) throws -> Result {
             try lab.beta.shell(
                 """
                 sed -e 's/^MemAvailable:.*/MemAvailable: \(available << 10) kB/' -e 's/^SwapFree:.*/SwapFree: \(swap << 10) kB/' \
@@ -19,7 +19,7 @@ extension InTheLab {
                 mount --bind /run/lab/meminfo /proc/meminfo
                 """)
             defer { _ = try? lab.beta.shell("umount /proc/meminfo; rm -f /run/lab/meminfo") }
-            try body()
+            return try body()
         }
 
         /// Descriptors of beta's session that lie in the spill folder.
@@ -52,35 +52,41 @@ extension InTheLab {
         @Test func `a host that has room nowhere refuses, and says what is short and what helps`() throws {
             let redis = Redis("lab-nowhere", memory: "96M")
             try withWorkload(redis, on: lab.alpha) { world in
-                try lab.beta.shell("mount -t tmpfs -o size=16m tmpfs \(Memory.spill)")
-                defer { _ = try? lab.beta.shell("umount \(Memory.spill)") }
-                try withBeta(available: 64, swap: 1024) {
-                    let outcome = try lab.migrate(redis.id, from: lab.alpha)
-                    try expectStayed(outcome, redis, on: lab.alpha, world, codes: [3])
-                    let told = outcome.events.first { $0.code == "store-short" }
-                    #expect(told?.severity == "blocker", "\(outcome)")
-                    #expect(told?.what?.contains(" MB") == true)
+                let short = try withSmallSpillFolder {
+                    try withBeta(available: 64, swap: 1024) { try lab.migrate(redis.id, from: lab.alpha) }
                 }
+                try expectStayed(short, redis, on: lab.alpha, world, codes: [3])
+                let told = short.events.first { $0.code == "store-short" }
+                #expect(told?.severity == "blocker", "\(short)")
+                #expect(told?.what?.contains(" MB") == true)
                 // Without swap the container itself would not fit, whatever the disk.
-                try withBeta(available: 64, swap: 0) {
-                    let outcome = try lab.migrate(redis.id, from: lab.alpha)
-                    try expectStayed(outcome, redis, on: lab.alpha, world, codes: [3])
-                    #expect(outcome.events.contains { $0.code == "memory-short" }, "\(outcome)")
-                }
+                let swapless = try withBeta(available: 64, swap: 0) { try lab.migrate(redis.id, from: lab.alpha) }
+                try expectStayed(swapless, redis, on: lab.alpha, world, codes: [3])
+                #expect(swapless.events.contains { $0.code == "memory-short" }, "\(swapless)")
             }
+        }
+
+        private func withSmallSpillFolder<Result>(_ body: () throws -> Result) throws -> Result {
+            try lab.beta.shell("mount -t tmpfs -o size=16m tmpfs \(Memory.spill)")
+            defer { _ = try? lab.beta.shell("umount \(Memory.spill)") }
+            return try body()
         }
 
         @Test func `an agent that may not spill refuses what doesn't fit in memory`() throws {
             let redis = Redis("lab-nospill", memory: "96M")
             try withWorkload(redis, on: lab.alpha) { world in
-                try restartAgent("--spill none")
-                defer { _ = try? restartAgent("") }
-                try withBeta(available: 64, swap: 1024) {
-                    let outcome = try lab.migrate(redis.id, from: lab.alpha)
-                    try expectStayed(outcome, redis, on: lab.alpha, world, codes: [3])
-                    #expect(outcome.report?.error.map { "\($0.why) \($0.hint)".contains("spill folder") } == true, "\(outcome)")
+                let outcome = try withoutSpilling {
+                    try withBeta(available: 64, swap: 1024) { try lab.migrate(redis.id, from: lab.alpha) }
                 }
+                try expectStayed(outcome, redis, on: lab.alpha, world, codes: [3])
+                #expect(outcome.report?.error.map { "\($0.why) \($0.hint)".contains("spill folder") } == true, "\(outcome)")
             }
+        }
+
+        private func withoutSpilling<Result>(_ body: () throws -> Result) throws -> Result {
+            try restartAgent("--spill none")
+            defer { _ = try? restartAgent("") }
+            return try body()
         }
 
         private func restartAgent(_ options: String) throws {
