@@ -59,10 +59,6 @@ public enum Migrator {
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
         interrupts.deliver { mailbox.post(.interrupted) }
 
-        if parts != nil {
-            try Places.make(Places.durable(migration))
-            try FileIO.writeAtomically(JSON.encode(facts), to: SourceDoers.note(migration))
-        }
         let meter = ProgressMeter(record: record) { parts?.memory.counters() ?? PassCounters() }
         try meter.start(reporter)
         let ending = SourceRunner(mailbox: mailbox, doers: doers, reporter: reporter, record: record, meter: meter)

@@ -127,8 +127,8 @@ extension InTheLab {
                 let host = try world.onlyHost(of: workload.id, within: .seconds(60))
                 #expect(host == lab.alpha)
                 try workload.verify(on: lab.alpha)
-                // The session at the destination hangs on purpose: its keeper settles.
-                try lab.beta.shell("kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\"")
+                // The session at the destination hangs on purpose, unless it ended: its keeper settles.
+                try lab.beta.shell("for p in $(pgrep -f '[i]nternal-session'); do kill -9 $p; done")
                 try lab.recover()
                 try expectNothingLeft(by: workload, world)
             }
