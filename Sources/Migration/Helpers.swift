@@ -87,6 +87,7 @@ public enum Helper {
         doers.dismissKeeper()
         unlink(Places.door(migration))
         logLine("session \(migration): \(ending.outcome)\(ending.problem.map { ": \($0.what): \($0.why)" } ?? "")")
+        History.trim()
         // The last message must leave before the process does.
         doers.link.close(ending.problem?.why ?? "done")
         sleepThread(.milliseconds(50))

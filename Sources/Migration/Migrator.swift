@@ -70,6 +70,7 @@ public enum Migrator {
         if !ending.needsRecover { Places.clear(migration) }
         // In doubt the guardian has nothing to add: the person was told.
         guardian?.dismiss()
+        History.trim()
         if !ending.findings.isEmpty { reporter.report(.findings(ending.findings)) }
         if let parts, record.ways != nil { request.options.method = parts.memory.carriedOut(request.options.method) }
         let result = result(

@@ -4,14 +4,16 @@ import Plan
 
 /// The words of a migration on its way.
 extension Words {
-    /// One line, at most `width` characters: phase, how far, rate, what is left, and the downtime if the freeze came now.
+    /// One line, at most `width` characters: phase, how far, what is left, rate, and the downtime if the freeze came now. The bar and
+    /// the total are for wide terminals: without them it fits in 80.
     static func live(_ live: LiveProgress, width: Int, bar: Bool = true) -> String {
         var parts = [live.phase.label.rightPadded(8)]
         if live.pages > 0 {
             let share = Double(live.pagesDone) / Double(live.pages)
-            if bar { parts.append(Self.bar(share, 16)) }
+            if bar, width >= 120 { parts.append(Self.bar(share, 16)) }
             parts.append(padded("\(Int(share * 100))%", 4))
-            parts.append("\(bytes(live.pagesLeft * pageSize)) of \(bytes(live.pages * pageSize)) left")
+            let total = width >= 100 ? " of \(bytes(live.pages * pageSize))" : ""
+            parts.append("\(bytes(live.pagesLeft * pageSize))\(total) left")
             if live.rate > 0 { parts.append("\(bytes(live.rate))/s") }
             if let rest = live.remainingMS, live.pagesLeft > 0 { parts.append("\(about(rest)) to go") }
         } else {

@@ -125,10 +125,12 @@ final class SourceFiles: @unchecked Sendable {
         _ = try source.send(delta, processes: processes(), until: .now + Self.frozenLimit)
     }
 
+    /// How long it took is among the result's steps.
     private func report(_ pass: NativeFiles.Pass) {
+        guard pass.changed + pass.deleted > 0 || !pass.watched else { return }
         note(
-            "files: \(pass.changed) names, \(pass.sent) in the freeze: found in \(pass.finding.inMilliseconds) ms"
-                + "\(pass.watched ? "" : " by looking at everything"), sent in \(pass.sending.inMilliseconds) ms")
+            "files in the freeze: \(pass.changed) changed, \(pass.deleted) deleted, \(pass.sent.rawValue) bytes"
+                + (pass.watched ? "" : ", found by looking at everything"))
     }
 }
 
