@@ -86,7 +86,8 @@ extension InTheLab {
             let workload = Stamper("lab-view", megabytes: 64)
             var told = ("", "")
             try withWorkload(workload, on: lab.alpha) { world in
-                let command = "martlet migrate \(workload.id) --to \(lab.beta.address) --bandwidth 40m --compress none --max-rounds 3 \(words)"
+                let command =
+                    "martlet migrate \(workload.id) --to \(lab.beta.address) --bandwidth 40m --compress none --max-rounds 3 \(words)"
                 let run = try lab.alpha.run(["bash", "-c", command], timeout: .seconds(120))
                 #expect(run.status.isSuccess, "\(run.outputText)\(run.errorText)")
                 told = (run.outputText, run.errorText)
@@ -119,7 +120,8 @@ extension InTheLab {
             #expect(told.output.contains("freeze") && told.output.contains("runs on \(lab.beta.address): downtime"))
             let workload = Stamper("lab-view", megabytes: 64)
             try withWorkload(workload, on: lab.alpha) { world in
-                let command = "martlet migrate \(workload.id) --to \(lab.beta.address) --bandwidth 40m --compress none --max-rounds 3"
+                let command =
+                    "martlet migrate \(workload.id) --to \(lab.beta.address) --bandwidth 40m --compress none --max-rounds 3"
                 let run = try lab.alpha.run(["script", "-qec", command, "/dev/null"], timeout: .seconds(120))
                 let text = run.outputText
                 #expect(run.status.isSuccess, "\(text)")
