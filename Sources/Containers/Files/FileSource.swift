@@ -24,6 +24,8 @@ public struct FileSource: ~Copyable {
     private var mapped: Set<FileIdentity> = []
     /// By folder.
     private var doubtful: [[[UInt8]]] = []
+    /// What another way than rsync did since the last round; what is there of it is sent, whatever the snapshots say.
+    private var doubt: Doubt?
 
     /// - Parameter folders: one of them may be mounted inside another one.
     public init(folders: [String]) { self.folders = folders }
@@ -104,9 +106,11 @@ public struct FileSource: ~Copyable {
     /// What the destination holds after the last round, for the passes of `NativeFiles`.
     var base: (snapshots: [TreeSnapshot], doubtful: [[[UInt8]]], mapped: Set<FileIdentity>) { (snapshots, doubtful, mapped) }
 
-    /// Names that may have come to the destination another way since the last round: the next one deletes what is gone of them.
-    public mutating func doubt(_ names: [[[UInt8]]]) {
-        for (index, more) in names.enumerated() where index < doubtful.count { doubtful[index] += more }
+    /// What another way did at the destination since the last round: the next one sends what is there of it and deletes what is gone.
+    public mutating func doubt(_ doubt: Doubt) {
+        for (index, more) in doubt.names.enumerated() where index < doubtful.count { doubtful[index] += more }
+        mapped.formUnion(doubt.mapped)
+        self.doubt = doubt
     }
 
     /// Looks at all folders.
@@ -144,7 +148,10 @@ public struct FileSource: ~Copyable {
             throw .system(error)
         }
         let always = mapped.union(nowMapped)
-        var differences = zip(taken, snapshots).map { $0.difference(since: $1, mapped: always) }
+        var differences = taken.indices.map {
+            taken[$0].difference(
+                since: snapshots[$0], mapped: always, doubted: doubt?.names[$0] ?? [], cleared: doubt?.cleared[$0] ?? [])
+        }
         for index in differences.indices {
             if vanishedIsFine { differences[index].deleted = differences[index].gone }
             let listed = Set(differences[index].deleted)
@@ -160,7 +167,7 @@ public struct FileSource: ~Copyable {
         mapped.formUnion(nowMapped)
         if differences.allSatisfy(\.isEmpty) {
             delta.cancel()
-            (snapshots, doubtful, mapped) = (taken, doubtful.map { _ in [] }, nowMapped)
+            (snapshots, doubtful, mapped, doubt) = (taken, doubtful.map { _ in [] }, nowMapped, nil)
             return round
         }
         // Until rsync has succeeded the old snapshot counts, and all that is listed may or may not be there.
@@ -173,7 +180,7 @@ public struct FileSource: ~Copyable {
             return round
         }
         doubtful = zip(taken, doubtful).map { $0.missing($1) }
-        (snapshots, mapped) = (taken, nowMapped)
+        (snapshots, mapped, doubt) = (taken, nowMapped, nil)
         return round
     }
 }

@@ -6,9 +6,14 @@ extension TreeSnapshot {
     /// - Parameters:
     ///   - old: the snapshot taken before the last copy.
     ///   - mapped: files with writable shared mappings, now or at `old`'s time: always counted as changed.
-    public func difference(since old: TreeSnapshot, mapped: Set<FileIdentity> = []) -> TreeDifference {
+    ///   - doubted: paths that count as changed if they exist.
+    ///   - cleared: paths that count as changed with all below them.
+    func difference(
+        since old: TreeSnapshot, mapped: Set<FileIdentity> = [], doubted: Set<[UInt8]> = [], cleared: Set<[UInt8]> = []
+    ) -> TreeDifference {
         var comparison = Comparison(old: old, new: self)
-        comparison.run(mapped: Set(mapped.filter { $0.device == device }.map(\.inode)))
+        let always = doubted.isEmpty && cleared.isEmpty ? [] : indices(of: doubted, withAllBelow: cleared)
+        comparison.run(mapped: Set(mapped.filter { $0.device == device }.map(\.inode)), always: always)
         return comparison.result()
     }
 }
@@ -39,8 +44,16 @@ extension TreeSnapshot {
 }
 
 extension TreeSnapshot {
+    /// Entries with one of some paths, and all below some others.
+    private func indices(of paths: Set<[UInt8]>, withAllBelow tops: Set<[UInt8]>) -> Set<Int> {
+        var index = TreeIndex(self), found = Set<Int>()
+        for path in paths { if let entry = index.find(path) { found.insert(entry) } }
+        for path in tops { if let entry = index.find(path) { found.formUnion(subtree(entry)) } }
+        return found
+    }
+
     /// An entry and all below it.
-    fileprivate func subtree(_ index: Int) -> [Int] {
+    func subtree(_ index: Int) -> [Int] {
         var all = [index], next = 0
         while next < all.count {
             let child = entries[all[next]].child
@@ -66,9 +79,10 @@ private struct Comparison {
         self.new = new
     }
 
-    mutating func run(mapped: Set<UInt64>) {
+    mutating func run(mapped: Set<UInt64>, always: Set<Int>) {
         compareEntry(0, 0)
         compareFolders(0, 0)
+        if !always.isEmpty { changed += always.subtracting(changed).sorted() }
         if !mapped.isEmpty { addAll { mapped.contains($0.inode) && $0.child < 0 } }
         // A file with several names is one file: rsync links the names that it is told of, and only those.
         let linked = Set(changed.compactMap { new.entries[$0].links > 1 ? new.entries[$0].inode : nil })

@@ -105,7 +105,7 @@ final class SourceFiles: @unchecked Sendable {
 
     private func leaveNative(_ why: String) {
         note("files: on with rsync: \(why)")
-        if let touched = native?.touched { source.doubt(touched.map(Array.init)) }
+        if let doubt = native?.doubt { source.doubt(doubt) }
         native = nil
     }
 

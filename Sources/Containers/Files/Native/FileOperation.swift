@@ -22,12 +22,10 @@ enum FileOperation: UInt8, Sendable {
 
     struct Flags: OptionSet, Sendable {
         var rawValue: UInt8
-        /// Replaces what is there by a new file; without it the file that is there is changed in place.
+        /// Replaces what is there by something new; without it the file or folder that is there is changed in place.
         static let fresh = Flags(rawValue: 1)
         /// Content follows: the file is brought to its size first.
         static let content = Flags(rawValue: 2)
-        /// All content follows: nothing of the old one stays.
-        static let emptied = Flags(rawValue: 4)
     }
 
     /// linux/limits.h PATH_MAX; a path of the file system can't be longer, but a folder can be deeper than one path.
@@ -39,7 +37,7 @@ enum FileOperation: UInt8, Sendable {
 
 /// What the destination says: code, three zeros, u32 length, payload.
 enum FileAnswer: UInt8, Sendable {
-    /// u64 size of the file, then a u64 for each block.
+    /// A u64 for each block; none at all if the file can't be changed in place.
     case hashes = 1
     /// u64 number of the pass: all of it is done.
     case done = 2

@@ -24,6 +24,8 @@ public final class FileReceiver: Sendable {
                 var pass = ReceivingPass(trees: trees, socket: self.socket)
                 try pass.serve()
             } catch { problem.withLock { $0 = "\(error)" } }
+            // The peer hears of it at once: this descriptor stays open for as long as its owner lives.
+            shutdown(self.socket.raw, Int32(SHUT_RDWR))
         }
         thread.withLock { $0 = started }
     }
@@ -118,7 +120,7 @@ private struct ReceivingPass: ~Copyable {
     ) throws(SystemError) {
         switch metadata.mode & LINUX_S_IFMT {
         case LINUX_S_IFDIR:
-            try trees[tree].makeFolder(path)
+            try trees[tree].makeFolder(path, fresh: flags.contains(.fresh))
             guard folders.count < Self.mostFolders else { throw malformed("more than \(Self.mostFolders) folders in a pass") }
             folders.append((tree, path, metadata))
         case LINUX_S_IFREG: file = try trees[tree].openFile(path, metadata, flags)

@@ -15,22 +15,33 @@ struct FileChange: Sendable {
 
 /// The source's end of the native file stream: says what changed, in order, and hears at the end that it's done.
 ///
-/// A file that is the same one as at the last pass is changed in place, block by block: of blocks that were sent, the hashes are
-/// known here; of a large file that came by rsync, the destination is asked for them once.
+/// A file is changed in place, block by block, only where the content of that name at the destination is known: of what was sent under
+/// this name the hashes are known here; of a large file that came by rsync, the destination is asked for them once. Everything else
+/// is sent as something new, so that nothing depends on what stands there.
 struct FileSender: ~Copyable {
     private var output: ByteOutput
     private var input: ByteInput
     private let roots: [SharedDescriptor]
     private let views: [SharedDescriptor]
-    /// Hashes of what the destination holds of a file, by the source's file.
-    private var hashes: [FileIdentity: [UInt64]] = [:]
+    /// Hashes of what the destination holds of a file, by the source's file, and the name under which it was sent. Two names of one
+    /// file may be two files at the destination for a while, if one of them came between a look and its sending.
+    private var hashes: [FileIdentity: Known] = [:]
     private var passes: UInt64 = 0
     private var buffer = [UInt8](repeating: 0, count: chunk)
     private var isCancelled: @Sendable () -> Bool = { false }
+    /// What stands at the destination for each of this pass's changes, in order, as far as it came; nil: nothing. The container
+    /// goes on between the look and the sending, so that this may be another entry than the one that the look saw.
+    private(set) var held: [TreeSnapshot.Entry?] = []
+    /// Names of this pass that are no folders at the destination: what seems to be below one came since, and is left to the next pass.
+    private var closed: [Set<[UInt8]>] = []
     /// Files of several names that were sent in this pass: the first name.
-    /// The file that was sent in part when the pass was cancelled, as the destination has it now.
-    private(set) var begun: TreeSnapshot.Entry?
     private var linked: [FileIdentity: (folder: Int, path: [UInt8])] = [:]
+
+    private struct Known {
+        var folder: Int
+        var path: [UInt8]
+        var blocks: [UInt64]
+    }
 
     /// Read and compared at once; also how long a pass goes on after it was cancelled. 1 MiB: 0.2 ms.
     private static let chunk = 1 << 20
@@ -59,23 +70,25 @@ struct FileSender: ~Copyable {
 
     /// How far a pass came.
     struct Sent {
-        /// Number of changes that are done; the next one may be done in part.
-        var done = 0
+        /// All changes are done. Otherwise the last one of `held` is done in part, and those behind it aren't begun.
+        var complete = true
         var bytes = 0
     }
 
-    /// One pass: all of it is at the destination when this returns, or up to `Sent.done` if it was cancelled.
+    /// One pass: all of it is at the destination when this returns, or as much as `held` says if it was cancelled.
     mutating func pass(
         removed: [(folder: Int, path: [UInt8])], changes: [FileChange], cancelled: @escaping @Sendable () -> Bool = { false }
     ) throws(FileSyncError) -> Sent {
         var sent = Sent()
-        (passes, linked, isCancelled, begun) = (passes + 1, [:], cancelled, nil)
+        (passes, linked, isCancelled) = (passes + 1, [:], cancelled)
+        (held, closed) = ([], Array(repeating: [], count: roots.count))
+        held.reserveCapacity(changes.count)
         do throws(SystemError) {
             let before = output.sent
             for (folder, path) in removed { try remove(folder, path) }
-            while sent.done < changes.count, !cancelled() {
-                guard try send(changes[sent.done]) else { break }
-                sent.done += 1
+            for change in changes {
+                sent.complete = cancelled() ? false : try send(change)
+                if !sent.complete { break }
             }
             begin(.end, 0, [])
             output.put(passes)
@@ -117,10 +130,18 @@ struct FileSender: ~Copyable {
 
     /// - Returns: false if it was cancelled half-way.
     private mutating func send(_ change: FileChange) throws(SystemError) -> Bool {
+        if isBelowClosed(change) {
+            held.append(nil)
+            return true
+        }
         guard let entry = try HeldEntry.find(change.path, below: roots[change.folder].raw) else {
+            held.append(nil)
+            closed[change.folder].insert(change.path)
             if !change.path.isEmpty { try remove(change.folder, change.path) }
             return true
         }
+        held.append(TreeSnapshot.Entry(entry.details))
+        if entry.kind != LINUX_S_IFDIR { closed[change.folder].insert(change.path) }
         if entry.kind != LINUX_S_IFDIR, entry.details.links > 1 {
             if let first = linked[entry.identity], first.folder == change.folder {
                 begin(.link, change.folder, change.path)
@@ -132,12 +153,19 @@ struct FileSender: ~Copyable {
             linked[entry.identity] = (change.folder, change.path)
         }
         guard entry.kind == LINUX_S_IFREG else {
-            begin(.entry, change.folder, change.path, .fresh)
+            let wasFolder = change.old.map { UInt32($0.mode) & LINUX_S_IFMT == LINUX_S_IFDIR } ?? false
+            begin(.entry, change.folder, change.path, entry.kind == LINUX_S_IFDIR && wasFolder ? [] : .fresh)
             put(try entry.metadata())
             try output.flushIfFull()
             return true
         }
         return try sendFile(change, entry)
+    }
+
+    private func isBelowClosed(_ change: FileChange) -> Bool {
+        if closed[change.folder].isEmpty { return false }
+        let slash = UInt8(ascii: "/")
+        return change.path.indices.contains { change.path[$0] == slash && closed[change.folder].contains(Array(change.path[..<$0])) }
     }
 
     private mutating func put(_ metadata: FileMetadata) {
@@ -166,19 +194,18 @@ struct FileSender: ~Copyable {
             return true
         }
         let file = try entry.openForReading()
-        var known = isSame ? hashes[entry.identity] : nil
+        var known: [UInt64]?
+        if isSame, let last = hashes[entry.identity], last.folder == change.folder, last.path == change.path { known = last.blocks }
         if isSame, known == nil, size > Self.askAbove { known = try ask(change) }
-        let flags: FileOperation.Flags = !isSame ? [.fresh, .content] : known == nil ? [.content, .emptied] : .content
-        begin(.entry, change.folder, change.path, flags)
+        begin(.entry, change.folder, change.path, known == nil ? [.fresh, .content] : .content)
         put(metadata)
-        let whole = try sendContent(file.raw, size, known, entry.identity)
-        if !whole { begun = TreeSnapshot.Entry(entry.details) }
+        let whole = try sendContent(file.raw, size, known, entry.identity, change)
         begin(.done, change.folder, [])
         try output.flushIfFull()
         return whole
     }
 
-    /// Hashes of the blocks that the destination holds.
+    /// Hashes of the blocks that the destination holds; nil if the file there can't be changed in place.
     private mutating func ask(_ change: FileChange) throws(SystemError) -> [UInt64]? {
         begin(.hash, change.folder, change.path)
         try output.flush()
@@ -187,6 +214,7 @@ struct FileSender: ~Copyable {
         guard answer == .hashes, payload.count % 8 == 0 else {
             throw SystemError(call: "file stream", subject: change.path.shownPath, errno: EIO, hint: payload.shownPath)
         }
+        if payload.isEmpty { return nil }
         return payload.withUnsafeBytes { bytes in
             (0..<payload.count / 8).map { UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self)) }
         }
@@ -195,14 +223,14 @@ struct FileSender: ~Copyable {
     /// Sends blocks that differ from the known ones; without known ones all but holes and zeros.
     /// - Returns: false if it was cancelled; what was sent is noted in any case.
     private mutating func sendContent(
-        _ file: Int32, _ size: UInt64, _ known: [UInt64]?, _ identity: FileIdentity
+        _ file: Int32, _ size: UInt64, _ known: [UInt64]?, _ identity: FileIdentity, _ change: FileChange
     ) throws(SystemError) -> Bool {
         let keeps = size >= Self.keepAbove
         // Without known hashes the file at the destination begins as one hole.
         var now = known ?? (keeps ? Self.zeros(size) : [])
         if known != nil { now.resize(to: FileBlock.count(size)) }
         hashes[identity] = nil  // one owner, so that the list isn't copied
-        defer { if keeps || known != nil { hashes[identity] = now } }
+        defer { if keeps || known != nil { hashes[identity] = Known(folder: change.folder, path: change.path, blocks: now) } }
         let segments = FileSegments(file: file, size: size)
         var at: UInt64 = 0
         while at < size {

@@ -9,9 +9,11 @@ public import Model
 /// from the last look; the last pass only asks the file system about the names that a watch saw change since that look, and
 /// costs nothing for the rest. Where there is no watch, or it lost something, the last pass looks at the whole tree too.
 ///
-/// What stands at the destination is, by name: what the last look saw, without what is `pending`.
+/// **What stands at the destination is, by name: what the last look saw, but for the names in `pending`.** The container goes on between
+/// a look and the sending, so a name may be gone or be another file when it is sent, and back before the next look, where nothing
+/// shows it. Therefore the sender tells what it found, and a name where that isn't what the look saw is pending: it is sent again.
 ///
-/// After an error the stream is of no use any more; `FileSource` does the rest then, and is told of the names in `touched`.
+/// After an error the stream is of no use any more; `FileSource` does the rest then, and is told what was done (`doubt`).
 public struct NativeFiles: ~Copyable {
     private let folders: [String]
     private let roots: [SharedDescriptor]
@@ -20,11 +22,13 @@ public struct NativeFiles: ~Copyable {
     private let watch: TreeWatch?
     private var base: WatchedTrees
     private var mapped: Set<FileIdentity>
-    /// Names that are to be sent again, and what the destination holds there.
+    /// Names that are to be sent again, and what the destination holds there; nil: nothing, or anything.
     private var pending: [[[UInt8]: TreeSnapshot.Entry?]]
     private var pendingRemovals: [[[UInt8]]]
-    /// Names that have travelled by this stream.
-    public private(set) var touched: [Set<[UInt8]>]
+    /// What `pending` doesn't count yet: the freeze has no time for it.
+    private var unsettled: Sending?
+    /// What this stream did to names, for the rsync that does the rest.
+    public private(set) var doubt: FileSource.Doubt
     /// Why changes aren't watched: then the freeze includes a look at the whole tree.
     public let unwatched: String?
 
@@ -52,7 +56,7 @@ public struct NativeFiles: ~Copyable {
         mapped = known.mapped
         pending = Array(repeating: [:], count: folders.count)
         pendingRemovals = known.doubtful
-        touched = Array(repeating: [], count: folders.count)
+        doubt = FileSource.Doubt(folders: folders.count)
     }
 
     private static func watch(_ folders: [String]) -> (TreeWatch?, String?) {
@@ -86,11 +90,16 @@ public struct NativeFiles: ~Copyable {
 
     /// The last pass, with everything frozen: afterwards the folders are equal.
     public mutating func finish(processes: [Int32]) throws(FileSyncError) -> Pass {
+        settle()
         let begun = MonotonicInstant.now
         let found: FileChanges?
         do { found = try changesSeen(processes) } catch { throw .system(error) }
         guard var found else { return try lookAndSend(processes) { false } }
-        var pass = try send(&found, begun) { false }
+        for tree in pending.indices {
+            for path in pending[tree].keys { found.add(tree, path, content: true) }
+        }
+        found.addParents { _, _ in true }
+        var pass = try send(found, begun) { false }
         pass.watched = true
         return pass
     }
@@ -104,9 +113,10 @@ public struct NativeFiles: ~Copyable {
     }
 
     private mutating func lookAndSend(_ processes: [Int32], cancelled: @escaping @Sendable () -> Bool) throws(FileSyncError) -> Pass {
+        settle()
         let begun = MonotonicInstant.now
         var found = FileChanges(trees: folders.count)
-        let next: WatchedTrees
+        var next: WatchedTrees
         do {
             // First the watch, then the look: what changes in between is seen by both.
             _ = watch?.take()
@@ -121,41 +131,52 @@ public struct NativeFiles: ~Copyable {
             }
             next = try WatchedTrees(taken, roots: roots.map(\.raw), watched: watch != nil)
             mapped = nowMapped
+            doubt.mapped.formUnion(nowMapped)
         } catch { throw .system(error) }
-        defer { base = next }
-        return try send(&found, begun, cancelled: cancelled)
+        for tree in pending.indices {
+            // One that the look doesn't know goes away, even if it's there again: the next look will call it new.
+            for path in pending[tree].keys {
+                if next.entry(tree, path) != nil { found.add(tree, path, content: true) } else { found.remove(tree, path) }
+            }
+        }
+        found.addParents { next.entry($0, $1) != nil }
+        let pass = try send(found, begun, cancelled: cancelled)
+        base = next
+        settle()
+        return pass
     }
 
     private mutating func send(
-        _ found: inout FileChanges, _ begun: MonotonicInstant, cancelled: @escaping @Sendable () -> Bool
+        _ found: FileChanges, _ begun: MonotonicInstant, cancelled: @escaping @Sendable () -> Bool
     ) throws(FileSyncError) -> Pass {
-        for tree in pending.indices {
-            for path in pending[tree].keys { found.add(tree, path, content: true) }
-        }
-        found.addParents()
-        var known = base
         let pending = pending
         let (removed, changes) = found.inOrder { tree, path in
             if let waiting = pending[tree][path] { return waiting }
-            return known.entry(tree, path)
+            return base.entry(tree, path)
         }
         var pass = Pass()
         (pass.changed, pass.deleted) = (changes.count, removed.count)
-        for change in changes { touched[change.folder].insert(change.path) }
         pass.finding = begun.elapsed
         if removed.isEmpty && changes.isEmpty { return pass }
         let started = MonotonicInstant.now
-        let sent = try sender.pass(removed: removed, changes: changes, cancelled: cancelled)
+        let sent: FileSender.Sent
+        do { sent = try sender.pass(removed: removed, changes: changes, cancelled: cancelled) } catch {
+            doubt.add(Sending(removed: removed, changes: changes, held: sender.held, complete: false))
+            throw error
+        }
         pass.sending = started.elapsed
         pass.sent = ByteCount(sent.bytes)
-        pass.complete = sent.done == changes.count
-        pendingRemovals = Array(repeating: [], count: folders.count)
-        self.pending = Array(repeating: [:], count: folders.count)
-        for (number, change) in changes[sent.done...].enumerated() {
-            // The first of them may have been begun: at the destination it's the file of now, in part.
-            let begunNow = number == 0 && !pass.complete
-            self.pending[change.folder].updateValue(begunNow ? sender.begun ?? change.old : change.old, forKey: change.path)
-        }
+        pass.complete = sent.complete
+        unsettled = Sending(removed: removed, changes: changes, held: sender.held, complete: sent.complete)
         return pass
+    }
+
+    /// Counts what the last pass left to be sent again.
+    private mutating func settle() {
+        guard let sending = unsettled else { return }
+        unsettled = nil
+        doubt.add(sending)
+        pendingRemovals = Array(repeating: [], count: folders.count)
+        pending = sending.pending(&base)
     }
 }

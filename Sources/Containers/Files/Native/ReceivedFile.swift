@@ -19,7 +19,6 @@ final class ReceivedFile: Sendable {
         try kernelResult("fstat", path, linux_file_details(self.file.raw, &details))
         guard details.mode & LINUX_S_IFMT == LINUX_S_IFREG else { throw SystemError(call: "open", subject: path, errno: EPERM) }
         if flags.contains(.content) {
-            if flags.contains(.emptied), details.size > 0 { try setSize(0) }
             try setSize(metadata.size)
         } else if details.size != metadata.size {
             throw SystemError(call: "open", subject: path, errno: ESTALE, hint: "it is not the file that the source takes it for")

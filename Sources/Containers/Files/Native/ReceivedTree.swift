@@ -87,8 +87,10 @@ struct ReceivedTree: Sendable {
     }
 
     /// Makes a folder unless it's there; what else is there goes away.
-    mutating func makeFolder(_ path: [UInt8]) throws(SystemError) {
+    /// - Parameter fresh: an empty one, whatever is there.
+    mutating func makeFolder(_ path: [UInt8], fresh: Bool = false) throws(SystemError) {
         if path.isEmpty { return }
+        if fresh { try remove(path) }
         for _ in 0..<2 {
             let (folder, name) = try parent(path)
             let made = name.withPath { linux_mkdirat(folder, $0, 0o700) }
@@ -184,11 +186,16 @@ struct ReceivedTree: Sendable {
         try ReceivedFile.setAll(folder.raw, metadata, shown(path))
     }
 
-    /// Hashes of a regular file's blocks.
+    /// Hashes of a regular file's blocks; none if there is no such file, or if it has further names: then it can't be changed
+    /// in place.
     mutating func hashes(_ path: [UInt8]) throws(SystemError) -> [UInt64] {
         let (folder, name) = try parent(path)
         let opened = name.withPath { linux_open_inside(folder, $0, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0) }
+        if opened == -Int(ENOENT) { return [] }
         let file = OwnedDescriptor(taking: Int32(try kernelResult("openat2", shown(path), opened)))
+        var details = linux_file_details()
+        try kernelResult("fstat", shown(path), linux_file_details(file.raw, &details))
+        if details.mode & LINUX_S_IFMT == LINUX_S_IFREG, details.links > 1 { return [] }
         return try ReceivedFile.hashes(file.raw, shown(path))
     }
 }

@@ -76,6 +76,12 @@ struct WatchedTrees: Sendable {
         trees[tree].find(path).map { trees[tree].snapshot.entries[$0] }
     }
 
+    /// The paths of an entry and all below it; none if it isn't there.
+    mutating func subtree(_ tree: Int, _ path: [UInt8]) -> [[UInt8]] {
+        guard let top = trees[tree].find(path) else { return [] }
+        return trees[tree].snapshot.subtree(top).map(trees[tree].snapshot.path)
+    }
+
     /// The changes that a watch saw since these snapshots.
     ///
     /// Asks the file system only about names that changed; new folders are walked.
@@ -176,13 +182,14 @@ struct FileChanges: Sendable {
     mutating func remove(_ tree: Int, _ path: [UInt8]) { removed[tree].insert(path) }
 
     /// The folders of all names: making or replacing one at the destination moves its folder's time.
-    mutating func addParents() {
+    /// - Parameter exists: whether a folder is known; the others aren't added.
+    mutating func addParents(_ exists: (Int, [UInt8]) -> Bool) {
         let slash = UInt8(ascii: "/")
         for tree in changed.indices {
             var parents = Set<[UInt8]>()
             for path in changed[tree].keys where !path.isEmpty { parents.insert(path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? []) }
             for path in removed[tree] { parents.insert(path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? []) }
-            for path in parents { add(tree, path, content: false) }
+            for path in parents where exists(tree, path) { add(tree, path, content: false) }
         }
     }
 
