@@ -86,7 +86,8 @@ private struct Comparison {
         if !mapped.isEmpty { addAll { mapped.contains($0.inode) && $0.child < 0 } }
         // A file with several names is one file: rsync links the names that it is told of, and only those.
         let linked = Set(changed.compactMap { new.entries[$0].links > 1 ? new.entries[$0].inode : nil })
-        if !linked.isEmpty { addAll { $0.links > 1 && linked.contains($0.inode) } }
+        // Some of its names may have been looked at before it had another one.
+        if !linked.isEmpty { addAll { $0.child < 0 && linked.contains($0.inode) } }
     }
 
     private mutating func addAll(where matches: (TreeSnapshot.Entry) -> Bool) {

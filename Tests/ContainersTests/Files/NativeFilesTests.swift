@@ -29,7 +29,8 @@ struct NativeSync: ~Copyable {
         var source = FileSource(folders: [space.at("from")])
         let first = Self.pair(), second = Self.pair()
         let receiver = try FileDestination.receive(.first, into: [space.at("to")], over: OwnedDescriptor(taking: first[1]))
-        #expect(try source.copy(over: OwnedDescriptor(taking: first[0]), processes: [], until: .now + .seconds(60)).incomplete == nil)
+        #expect(
+            try source.copy(over: OwnedDescriptor(taking: first[0]), processes: [], until: .now + .seconds(60)).incomplete == nil)
         try receiver.finish(vanishedIsFine: true, until: .now + .seconds(60))
         let end = try FileReceiver(into: [space.at("to")], over: OwnedDescriptor(taking: second[1]))
         let native = try NativeFiles(after: source, over: OwnedDescriptor(taking: second[0]), watching: watching)
@@ -51,13 +52,15 @@ struct NativeSync: ~Copyable {
 
     /// The last pass; the trees are compared afterwards.
     @discardableResult
-    mutating func finish(_ processes: [Int32] = [], sourceLocation: SourceLocation = #_sourceLocation) throws -> NativeFiles.Pass {
+    mutating func finish(_ processes: [Int32] = [], sourceLocation: SourceLocation = #_sourceLocation) throws -> NativeFiles.Pass
+    {
         let pass = try native.finish(processes: processes)
         #expect(pass.complete)
         let from = try space.listing("from"), to = try space.listing("to")
         #expect(from == to, sourceLocation: sourceLocation)
         // Which names belong together, and nothing else's.
-        let links = "find . -type f -links +1 -printf '%i %p\\0' | sort -z | awk -v RS='\\0' '{ if ($1 != last) print \"-\"; last = $1; $1 = \"\"; print }' | sort"
+        let links =
+            "find . ! -type d -links +1 -printf '%i %p\\0' | sort -z | awk -v RS='\\0' '{ if ($1 != last) print \"-\"; last = $1; $1 = \"\"; print }' | sort"
         #expect(try space.shell("cd from; \(links)") == space.shell("cd to; \(links)"), sourceLocation: sourceLocation)
         return pass
     }
@@ -78,14 +81,17 @@ struct NativeFilesTests {
         "chmod 700 .", "mv a/deep a/file . ; mv a/hard deep/",
         "printf x | dd of=big bs=1 seek=3000000 conv=notrunc status=none", "echo tail >> big", "truncate -s 1000000 big",
         "truncate -s 1000 big; truncate -s 4M big", "fallocate -p -o 65536 -l 1000000 big", "mv big bigger; echo x > big",
-        "cp big other; mv other big", "mv a/deep/er/big big", "ln big a/link; echo more >> big", "ln a/soft a/soft2; ln fifo a/fifo2",
+        "cp big other; mv other big", "mv a/deep/er/big big", "ln big a/link; echo more >> big",
+        "ln a/soft a/soft2; ln fifo a/fifo2", "ln tiny a/tiny2", "ln tiny a/a; ln tiny z; rm tiny",
         "mv a tmp; mkdir a; mv tmp a/inner; echo x > a/new", "mv a/deep/er .; rmdir a/deep; mkdir a/deep; mv er a/deep/again",
         "rm -r a; mkdir a; echo fresh > a/file", "chmod 711 a; chown 5:6 a; setfacl -m u:9:x a; setfattr -n user.x -v y a",
         "chown 3 null; chmod 600 null; chown -h 1:2 abs; touch -h -d 2001-01-01 a/soft", "rm null; mknod null c 1 5",
         "rm tiny; mkdir -p tiny/a/b/c; touch tiny/a/b/c/d; mv tiny/a tiny/z; echo x > tiny/z/b/c/d",
-        "mkdir x; mv x y; mv y z; echo a > z/f; mv z a/z; echo b >> a/z/f", "chattr +d big || true; setfattr -n user.big -v 1 big",
+        "mkdir x; mv x y; mv y z; echo a > z/f; mv z a/z; echo b >> a/z/f",
+        "chattr +d big || true; setfattr -n user.big -v 1 big",
         "for i in $(seq 50); do echo $i > t; mv t f$((i % 7)); done", "touch -d 1950-01-01T00:00:00.25 tiny",
-        "mv empty $'new\\nline'; touch $'new\\nline/in\\nside'", "exec 7> gone; echo x >&7; rm gone; echo y >&7", "chmod 2755 a; chmod 6755 big",
+        "mv empty $'new\\nline'; touch $'new\\nline/in\\nside'", "exec 7> gone; echo x >&7; rm gone; echo y >&7",
+        "chmod 2755 a; chmod 6755 big",
     ]
 
     @Test(arguments: changes, [true, false])
@@ -116,7 +122,9 @@ struct NativeFilesTests {
         var sync = try NativeSync("blocks", "dd if=/dev/urandom of=big bs=1M count=64 status=none")
         try sync.pass()
         // The first change of a file that came by rsync: the destination is asked what it has.
-        for script in ["printf x | dd of=big bs=1 seek=5000000 conv=notrunc status=none", "echo more >> big", "fallocate -p -o 1M -l 2M big"] {
+        for script in [
+            "printf x | dd of=big bs=1 seek=5000000 conv=notrunc status=none", "echo more >> big", "fallocate -p -o 1M -l 2M big",
+        ] {
             try sync.space.shell("cd from; \(script)")
             #expect(try sync.finish().sent < .kibibytes(200), "\(script)")
         }
@@ -164,7 +172,8 @@ struct NativeFilesTests {
     @Test(arguments: [true, false])
     func `a tree that is written to all the time is equal after the last pass`(_ watching: Bool) throws {
         var sync = try NativeSync(
-            "busy", "for i in $(seq 200); do echo $i > f$i; done; dd if=/dev/urandom of=data bs=1M count=3 status=none", watching: watching)
+            "busy", "for i in $(seq 200); do echo $i > f$i; done; dd if=/dev/urandom of=data bs=1M count=3 status=none",
+            watching: watching)
         let writer = try Spawn("python3", ["-c", BackgroundPython.torture(sync.space.at("from"))]).start()
         defer {
             _ = try? writer.kill(SIGKILL)
@@ -189,10 +198,16 @@ struct NativeFilesTests {
         var figures: [String] = []
         for (what, prepare, script) in [
             ("10,000 files, nothing", "for d in $(seq 100); do mkdir d$d; (cd d$d; touch $(seq -f f%g 100)); done", "true"),
-            ("10,000 files, one changed", "for d in $(seq 100); do mkdir d$d; (cd d$d; touch $(seq -f f%g 100)); done", "echo x >> d5/f5"),
+            (
+                "10,000 files, one changed", "for d in $(seq 100); do mkdir d$d; (cd d$d; touch $(seq -f f%g 100)); done",
+                "echo x >> d5/f5"
+            ),
             ("100 files changed", "for i in $(seq 200); do echo $i > f$i; done", "for i in $(seq 100); do echo x >> f$i; done"),
             ("1000 files new", "true", "for i in $(seq 1000); do echo x > f$i; done"),
-            ("64 MB, one byte", "dd if=/dev/urandom of=big bs=1M count=64 status=none; :", "printf x | dd of=big bs=1 seek=77 conv=notrunc status=none"),
+            (
+                "64 MB, one byte", "dd if=/dev/urandom of=big bs=1M count=64 status=none; :",
+                "printf x | dd of=big bs=1 seek=77 conv=notrunc status=none"
+            ),
         ] {
             for watching in [true, false] {
                 var sync = try NativeSync("cost", prepare, watching: watching)
@@ -204,7 +219,8 @@ struct NativeFilesTests {
                 try sync.space.shell("cd from; \(script)")
                 let pass = try sync.native.finish(processes: [getpid()])
                 figures.append(
-                    "\(what), \(watching ? "watched" : "looked at"): found \(pass.finding.inMilliseconds) ms, sent \(pass.sending.inMilliseconds) ms, \(pass.changed) names, \(pass.sent)")
+                    "\(what), \(watching ? "watched" : "looked at"): found \(pass.finding.inMilliseconds) ms, sent \(pass.sending.inMilliseconds) ms, \(pass.changed) names, \(pass.sent)"
+                )
             }
         }
         print(figures.joined(separator: "\n"))

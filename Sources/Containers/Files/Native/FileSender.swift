@@ -110,7 +110,8 @@ struct FileSender: ~Copyable {
     private mutating func answer() throws(SystemError) -> (FileAnswer?, [UInt8]) {
         let head = try input.take(UInt32.self), length = Int(try input.take(UInt32.self))
         guard length <= FileAnswer.longest else {
-            throw SystemError(call: "file stream", subject: "the destination", errno: EPROTO, hint: "an answer of \(length) bytes")
+            throw SystemError(
+                call: "file stream", subject: "the destination", errno: EPROTO, hint: "an answer of \(length) bytes")
         }
         return (FileAnswer(rawValue: UInt8(truncatingIfNeeded: head)), try input.take(length))
     }
@@ -165,7 +166,9 @@ struct FileSender: ~Copyable {
     private func isBelowClosed(_ change: FileChange) -> Bool {
         if closed[change.folder].isEmpty { return false }
         let slash = UInt8(ascii: "/")
-        return change.path.indices.contains { change.path[$0] == slash && closed[change.folder].contains(Array(change.path[..<$0])) }
+        return change.path.indices.contains {
+            change.path[$0] == slash && closed[change.folder].contains(Array(change.path[..<$0]))
+        }
     }
 
     private mutating func put(_ metadata: FileMetadata) {
@@ -185,7 +188,8 @@ struct FileSender: ~Copyable {
 
     private mutating func sendFile(_ change: FileChange, _ entry: borrowing HeldEntry) throws(SystemError) -> Bool {
         let metadata = try entry.metadata(), size = entry.details.size
-        let isSame = change.old.map { $0.inode == entry.details.inode && UInt32($0.mode) & LINUX_S_IFMT == LINUX_S_IFREG } ?? false
+        let isSame =
+            change.old.map { $0.inode == entry.details.inode && UInt32($0.mode) & LINUX_S_IFMT == LINUX_S_IFREG } ?? false
         if isSame, !change.content, change.old?.size == size {
             begin(.entry, change.folder, change.path)
             put(metadata)
@@ -195,7 +199,9 @@ struct FileSender: ~Copyable {
         }
         let file = try entry.openForReading()
         var known: [UInt64]?
-        if isSame, let last = hashes[entry.identity], last.folder == change.folder, last.path == change.path { known = last.blocks }
+        if isSame, let last = hashes[entry.identity], last.folder == change.folder, last.path == change.path {
+            known = last.blocks
+        }
         if isSame, known == nil, size > Self.askAbove { known = try ask(change) }
         begin(.entry, change.folder, change.path, known == nil ? [.fresh, .content] : .content)
         put(metadata)
@@ -372,7 +378,8 @@ extension TreeSnapshot.Entry {
     /// A file that stands in no snapshot yet.
     init(_ details: linux_file_details) {
         self.init(
-            inode: details.inode, size: details.size, ctime: details.ctime, mtime: details.mtime, nameOffset: 0, folder: -1, child: -1,
+            inode: details.inode, size: details.size, ctime: details.ctime, mtime: details.mtime, nameOffset: 0, folder: -1,
+            child: -1,
             links: details.links, mode: UInt16(truncatingIfNeeded: details.mode), nameLength: 0)
     }
 }

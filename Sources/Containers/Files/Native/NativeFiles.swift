@@ -96,7 +96,7 @@ public struct NativeFiles: ~Copyable {
         do { found = try changesSeen(processes) } catch { throw .system(error) }
         guard var found else { return try lookAndSend(processes) { false } }
         for tree in pending.indices {
-            for path in pending[tree].keys { found.add(tree, path, content: true) }
+            for path in base.add(tree, again: pending[tree].keys, to: &found) { found.add(tree, path, content: true) }
         }
         found.addParents { _, _ in true }
         var pass = try send(found, begun) { false }
@@ -112,7 +112,9 @@ public struct NativeFiles: ~Copyable {
         return try base.changes(of: seen, roots: roots.map(\.raw), mapped: try MappedFiles.of(pids: processes))
     }
 
-    private mutating func lookAndSend(_ processes: [Int32], cancelled: @escaping @Sendable () -> Bool) throws(FileSyncError) -> Pass {
+    private mutating func lookAndSend(_ processes: [Int32], cancelled: @escaping @Sendable () -> Bool) throws(FileSyncError)
+        -> Pass
+    {
         settle()
         let begun = MonotonicInstant.now
         var found = FileChanges(trees: folders.count)
@@ -135,9 +137,7 @@ public struct NativeFiles: ~Copyable {
         } catch { throw .system(error) }
         for tree in pending.indices {
             // One that the look doesn't know goes away, even if it's there again: the next look will call it new.
-            for path in pending[tree].keys {
-                if next.entry(tree, path) != nil { found.add(tree, path, content: true) } else { found.remove(tree, path) }
-            }
+            for path in next.add(tree, again: pending[tree].keys, to: &found) { found.remove(tree, path) }
         }
         found.addParents { next.entry($0, $1) != nil }
         let pass = try send(found, begun, cancelled: cancelled)

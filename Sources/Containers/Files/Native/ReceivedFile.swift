@@ -38,7 +38,9 @@ final class ReceivedFile: Sendable {
         var done = 0
         while done < count {
             let start = done
-            let n = bytes.withUnsafeBytes { pwrite(file.raw, $0.baseAddress! + start, count - start, off_t(offset) + off_t(start)) }
+            let n = bytes.withUnsafeBytes {
+                pwrite(file.raw, $0.baseAddress! + start, count - start, off_t(offset) + off_t(start))
+            }
             if n < 0 && errno == EINTR { continue }
             done += try kernelResult("pwrite", path, n < 0 ? -Int(errno) : n)
         }
@@ -51,7 +53,10 @@ final class ReceivedFile: Sendable {
         }
         let punched = linux_punch_hole(file.raw, Int(offset), Int(count))
         if punched == 0 { return }
-        guard punched == -Int(EOPNOTSUPP) else { try kernelResult("fallocate", path, punched); return }
+        guard punched == -Int(EOPNOTSUPP) else {
+            try kernelResult("fallocate", path, punched)
+            return
+        }
         let zeros = [UInt8](repeating: 0, count: 1 << 20)
         var at = offset
         while at < offset + count {
@@ -68,7 +73,8 @@ final class ReceivedFile: Sendable {
         try kernelResult("fchown", path, fchown(descriptor, metadata.user, metadata.group) < 0 ? -Int(errno) : 0)
         try setAttributes(descriptor, metadata, path)
         try kernelResult("fchmod", path, fchmod(descriptor, metadata.mode & 0o7777) < 0 ? -Int(errno) : 0)
-        let seconds = metadata.modified >= 0 ? metadata.modified / 1_000_000_000 : (metadata.modified - 999_999_999) / 1_000_000_000
+        let seconds =
+            metadata.modified >= 0 ? metadata.modified / 1_000_000_000 : (metadata.modified - 999_999_999) / 1_000_000_000
         let times = [
             timespec(tv_sec: 0, tv_nsec: Int(UTIME_OMIT)),
             timespec(tv_sec: Int(seconds), tv_nsec: Int(metadata.modified - seconds * 1_000_000_000)),
@@ -105,7 +111,9 @@ final class ReceivedFile: Sendable {
         try kernelResult("fstat", path, linux_file_details(file, &details))
         guard details.mode & LINUX_S_IFMT == LINUX_S_IFREG else { throw SystemError(call: "open", subject: path, errno: EPERM) }
         let block = UInt64(FileBlock.size)
-        guard details.size / block < UInt64(FileAnswer.longest) / 8 else { throw SystemError(call: "hash", subject: path, errno: EFBIG) }
+        guard details.size / block < UInt64(FileAnswer.longest) / 8 else {
+            throw SystemError(call: "hash", subject: path, errno: EFBIG)
+        }
         var hashes = (0..<FileBlock.count(details.size)).map {
             FileBlock.zeroHash(Int(min(block, details.size - UInt64($0) * block)))
         }

@@ -37,7 +37,8 @@ struct ReceivedTree: Sendable {
         let slash = UInt8(ascii: "/"), dot = UInt8(ascii: ".")
         let names = path.split(separator: slash, omittingEmptySubsequences: false)
         for name in names {
-            guard !name.isEmpty, name.count < 256, !name.contains(0), !name.elementsEqual([dot]), !name.elementsEqual([dot, dot]) else {
+            guard !name.isEmpty, name.count < 256, !name.contains(0), !name.elementsEqual([dot]), !name.elementsEqual([dot, dot])
+            else {
                 throw SystemError(call: "file stream", subject: path.shownPath, errno: EPERM, hint: "not a path below the folder")
             }
         }
@@ -74,7 +75,10 @@ struct ReceivedTree: Sendable {
     private mutating func clear(_ folder: Int32, _ name: [UInt8], _ path: [UInt8]) throws(SystemError) {
         let removed = name.withPath { linux_unlinkat(folder, $0, 0) }
         if removed == 0 || removed == -Int(ENOENT) { return }
-        guard removed == -Int(EISDIR) || removed == -Int(EPERM) else { try kernelResult("unlink", shown(path), removed); return }
+        guard removed == -Int(EISDIR) || removed == -Int(EPERM) else {
+            try kernelResult("unlink", shown(path), removed)
+            return
+        }
         let keeper = last  // the folder's descriptor stays open while it's used
         defer { _ = keeper }
         last = nil
@@ -95,7 +99,10 @@ struct ReceivedTree: Sendable {
             let (folder, name) = try parent(path)
             let made = name.withPath { linux_mkdirat(folder, $0, 0o700) }
             if made == 0 { return }
-            guard made == -Int(EEXIST) else { try kernelResult("mkdir", shown(path), made); return }
+            guard made == -Int(EEXIST) else {
+                try kernelResult("mkdir", shown(path), made)
+                return
+            }
             let opened = name.withPath { linux_open_inside(folder, $0, Self.pathOnly | O_DIRECTORY | O_NOFOLLOW, 0) }
             if opened >= 0 {
                 close(Int32(opened))
@@ -121,7 +128,9 @@ struct ReceivedTree: Sendable {
             }
         } else {
             // Devices: their numbers are the source's; this side never opens one (the view has none).
-            made = name.withPath { linux_make_node(folder, $0, metadata.mode & LINUX_S_IFMT | 0o600, metadata.major, metadata.minor) }
+            made = name.withPath {
+                linux_make_node(folder, $0, metadata.mode & LINUX_S_IFMT | 0o600, metadata.major, metadata.minor)
+            }
         }
         try kernelResult("mknod", shown(path), made)
         try setSpecial(folder, name, metadata, path)
@@ -142,7 +151,8 @@ struct ReceivedTree: Sendable {
     /// Makes a further name of an entry of this folder.
     mutating func link(_ path: [UInt8], to first: [UInt8]) throws(SystemError) {
         let (firstFolder, firstName) = try Self.split(first)
-        let opened = firstFolder.isEmpty
+        let opened =
+            firstFolder.isEmpty
             ? linux_openat(root.raw, ".", Self.pathOnly | O_DIRECTORY, 0)
             : firstFolder.withPath { linux_open_inside(root.raw, $0, Self.pathOnly | O_DIRECTORY | O_NOFOLLOW, 0) }
         let from = OwnedDescriptor(taking: Int32(try kernelResult("openat2", shown(first), opened)))
@@ -155,20 +165,25 @@ struct ReceivedTree: Sendable {
         }
         let (folder, name) = try parent(path)
         // Without AT_SYMLINK_FOLLOW: a symbolic link is linked itself.
-        try kernelResult("link", shown(path), firstName.withPath { old in name.withPath { linux_make_link(from.raw, old, folder, $0) } })
+        try kernelResult(
+            "link", shown(path), firstName.withPath { old in name.withPath { linux_make_link(from.raw, old, folder, $0) } })
     }
 
     // MARK: - Content and metadata
 
     /// Opens a regular file to be written, a new one or the one that is there.
-    mutating func openFile(_ path: [UInt8], _ metadata: FileMetadata, _ flags: FileOperation.Flags) throws(SystemError) -> ReceivedFile {
+    mutating func openFile(_ path: [UInt8], _ metadata: FileMetadata, _ flags: FileOperation.Flags) throws(SystemError)
+        -> ReceivedFile
+    {
         var (folder, name) = try parent(path)
         if flags.contains(.fresh) {
             try clear(folder, name, path)
             (folder, name) = try parent(path)
         }
         let mode: Int32 = flags.contains(.fresh) ? O_CREAT | O_EXCL : O_NONBLOCK
-        let opened = name.withPath { linux_open_inside(folder, $0, O_RDWR | O_NOFOLLOW | mode, flags.contains(.fresh) ? 0o600 : 0) }
+        let opened = name.withPath {
+            linux_open_inside(folder, $0, O_RDWR | O_NOFOLLOW | mode, flags.contains(.fresh) ? 0o600 : 0)
+        }
         let file = OwnedDescriptor(taking: Int32(try kernelResult("openat2", shown(path), opened)))
         return try ReceivedFile(file, shown(path), metadata, flags)
     }

@@ -2,24 +2,14 @@ import CLinux
 import Glibc
 import Host
 
-/// Finds entries of a snapshot by path, by folder handle and by inode.
+/// Finds entries of a snapshot by path and by folder.
 ///
 /// Tables of a folder's names are made when the folder is first asked for.
 struct TreeIndex: Sendable {
     let snapshot: TreeSnapshot
     private var names: [Int32: [[UInt8]: Int]] = [:]
-    /// All names of files that have several.
-    private let linked: [UInt64: [Int]]
 
-    init(_ snapshot: TreeSnapshot) {
-        self.snapshot = snapshot
-        var linked: [UInt64: [Int]] = [:]
-        for (index, entry) in snapshot.entries.enumerated() where entry.links > 1 { linked[entry.inode, default: []].append(index) }
-        self.linked = linked
-    }
-
-    /// Other and same names of a file of several names.
-    func names(ofInode inode: UInt64) -> [[UInt8]] { (linked[inode] ?? []).map(snapshot.path) }
+    init(_ snapshot: TreeSnapshot) { self.snapshot = snapshot }
 
     /// An entry by its folder's number and its name.
     mutating func child(_ folder: Int32, _ name: [UInt8]) -> Int? {
@@ -51,6 +41,8 @@ struct TreeIndex: Sendable {
 struct WatchedTrees: Sendable {
     private(set) var trees: [TreeIndex]
     private var handles: [[UInt8]: (tree: Int, folder: Int32)] = [:]
+    /// By tree: files of several names that may have changed, and whether their content may.
+    private var linked: [[UInt64: Bool]]
 
     /// Whether changes of a watch can be found in it.
     let isWatched: Bool
@@ -59,6 +51,7 @@ struct WatchedTrees: Sendable {
     init(_ snapshots: [TreeSnapshot], roots: [Int32], watched: Bool) throws(SystemError) {
         isWatched = watched
         trees = snapshots.map(TreeIndex.init)
+        linked = Array(repeating: [:], count: snapshots.count)
         guard watched else { return }
         for (tree, snapshot) in snapshots.enumerated() {
             let filesystem = try FileHandle.filesystem(of: roots[tree]).id
@@ -104,7 +97,40 @@ struct WatchedTrees: Sendable {
             try look(tree, folder, path, place.name, roots[tree], kinds, &found)
         }
         addMapped(mapped, &found)
+        addLinked(&found)
         return found
+    }
+
+    /// Adds names that are to be sent again, with all other names of the same files: a file of several names is sent as one.
+    /// - Returns: those that aren't there.
+    mutating func add(_ tree: Int, again paths: some Sequence<[UInt8]>, to found: inout FileChanges) -> [[UInt8]] {
+        var missing: [[UInt8]] = []
+        for path in paths {
+            guard let entry = entry(tree, path) else {
+                missing.append(path)
+                continue
+            }
+            found.add(tree, path, content: true)
+            if entry.links > 1, entry.child < 0 { linked[tree][entry.inode] = true }
+        }
+        addLinked(&found)
+        return missing
+    }
+
+    /// Whatever their number of links in the snapshot: a name may have come after the others were looked at, and the kernel tells of a
+    /// new name only, not of the other ones of the file.
+    private mutating func addLinked(_ found: inout FileChanges) {
+        for (tree, inodes) in linked.enumerated() where !inodes.isEmpty {
+            let snapshot = trees[tree].snapshot
+            for (number, entry) in snapshot.entries.enumerated() where entry.child < 0 {
+                if let content = inodes[entry.inode] { found.add(tree, snapshot.path(number), content: content) }
+            }
+            linked[tree] = [:]
+        }
+    }
+
+    private mutating func noteLinked(_ tree: Int, _ inode: UInt64, content: Bool) {
+        linked[tree][inode] = linked[tree][inode] == true || content
     }
 
     private mutating func look(
@@ -113,23 +139,23 @@ struct WatchedTrees: Sendable {
     ) throws(SystemError) {
         let content = kinds != .attributes
         let before = trees[tree].child(folder, name).map { trees[tree].snapshot.entries[$0] }
-        if let before, before.links > 1 { for other in trees[tree].names(ofInode: before.inode) { found.add(tree, other, content: content) } }
+        if let before, before.links > 1, before.child < 0 { noteLinked(tree, before.inode, content: content) }
         guard let entry = try HeldEntry.find(path, below: root) else { return found.remove(tree, path) }
         if entry.kind != LINUX_S_IFDIR {
-            if entry.details.links > 1 {
-                for other in trees[tree].names(ofInode: entry.details.inode) { found.add(tree, other, content: content) }
-            }
+            if entry.details.links > 1 { noteLinked(tree, entry.details.inode, content: content) }
             return found.add(tree, path, content: content)
         }
         // The kernel uses inode numbers again at once: a name that came is another folder, whatever its number.
         let came = !kinds.isDisjoint(with: [.create, .movedTo])
-        if let before, before.child >= 0, before.inode == entry.details.inode, !came { return found.add(tree, path, content: false) }
+        if let before, before.child >= 0, before.inode == entry.details.inode, !came {
+            return found.add(tree, path, content: false)
+        }
         // A folder that wasn't there: all of it is new, and of what stood there nothing stays.
         found.remove(tree, path)
         try walk(tree, path, root, &found)
     }
 
-    private func walk(_ tree: Int, _ path: [UInt8], _ root: Int32, _ found: inout FileChanges) throws(SystemError) {
+    private mutating func walk(_ tree: Int, _ path: [UInt8], _ root: Int32, _ found: inout FileChanges) throws(SystemError) {
         var pending = [path]
         while let folder = pending.popLast() {
             found.addNew(tree, folder)
@@ -139,11 +165,11 @@ struct WatchedTrees: Sendable {
             for name in try TreeRemoval.names(descriptor.raw, folder.shownPath) {
                 let child = folder + [UInt8(ascii: "/")] + name.dropLast().map { UInt8(bitPattern: $0) }
                 var state = linux_file_state()
-                guard name.withUnsafeBufferPointer({ linux_file_state(descriptor.raw, $0.baseAddress!, 0, &state) }) == 0 else { continue }
-                if state.mode & LINUX_S_IFMT == LINUX_S_IFDIR { pending.append(child) } else { found.addNew(tree, child) }
-                if state.links > 1 && state.mode & LINUX_S_IFMT != LINUX_S_IFDIR {
-                    for other in trees[tree].names(ofInode: state.inode) { found.add(tree, other, content: true) }
+                guard name.withUnsafeBufferPointer({ linux_file_state(descriptor.raw, $0.baseAddress!, 0, &state) }) == 0 else {
+                    continue
                 }
+                if state.mode & LINUX_S_IFMT == LINUX_S_IFDIR { pending.append(child) } else { found.addNew(tree, child) }
+                if state.links > 1 && state.mode & LINUX_S_IFMT != LINUX_S_IFDIR { noteLinked(tree, state.inode, content: true) }
             }
         }
     }
@@ -174,7 +200,9 @@ struct FileChanges: Sendable {
         removed = Array(repeating: [], count: trees)
     }
 
-    mutating func add(_ tree: Int, _ path: [UInt8], content: Bool) { changed[tree][path] = changed[tree][path] == true || content }
+    mutating func add(_ tree: Int, _ path: [UInt8], content: Bool) {
+        changed[tree][path] = changed[tree][path] == true || content
+    }
     mutating func addNew(_ tree: Int, _ path: [UInt8]) {
         add(tree, path, content: true)
         new[tree].insert(path)
@@ -187,7 +215,9 @@ struct FileChanges: Sendable {
         let slash = UInt8(ascii: "/")
         for tree in changed.indices {
             var parents = Set<[UInt8]>()
-            for path in changed[tree].keys where !path.isEmpty { parents.insert(path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? []) }
+            for path in changed[tree].keys where !path.isEmpty {
+                parents.insert(path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? [])
+            }
             for path in removed[tree] { parents.insert(path.lastIndex(of: slash).map { Array(path[..<$0]) } ?? []) }
             for path in parents where exists(tree, path) { add(tree, path, content: false) }
         }
@@ -197,7 +227,8 @@ struct FileChanges: Sendable {
     var isEmpty: Bool { count == 0 && removed.allSatisfy(\.isEmpty) }
 
     /// In the order in which they're carried out: what goes first, then folders before what is in them.
-    func inOrder(_ old: (Int, [UInt8]) -> TreeSnapshot.Entry?) -> (removed: [(folder: Int, path: [UInt8])], changes: [FileChange]) {
+    func inOrder(_ old: (Int, [UInt8]) -> TreeSnapshot.Entry?) -> (removed: [(folder: Int, path: [UInt8])], changes: [FileChange])
+    {
         var removals: [(folder: Int, path: [UInt8])] = [], changes: [FileChange] = []
         for tree in changed.indices {
             removals += removed[tree].sorted { $0.lexicographicallyPrecedes($1) }.map { (tree, $0) }
