@@ -14,12 +14,13 @@ struct MemoryLimitTests {
         defer { group.remove() }
         let folder = Folder()
         let store = try PageStore(kind: kind, capacity: .gibibytes(1))
-        try Stamp.land(store, process: 0, pages: pages)
+        try Stamp.land(store, process: 0, pages: pages, dense: true)
         let served = try Served(store, folder, processes: 1)
         let client = try Program(
             "/bin/sh",
             [
-                "-c", "echo $$ >\(group.path)/cgroup.procs && exec \"$@\"", "sh", Programs.lazyClient.get(), folder.path, "plain",
+                "-c", "echo $$ >\(group.path)/cgroup.procs && exec env DENSE=1 \"$@\"", "sh", Programs.lazyClient.get(),
+                folder.path, "plain",
                 "\(pages)", "1", "1",
             ])
         try served.untilFinished()

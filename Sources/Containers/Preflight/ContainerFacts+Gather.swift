@@ -24,9 +24,13 @@ extension ContainerFacts {
                 let snapshot = try TreeSnapshot.take(of: FolderView(path: folder))
                 return Tree(path: folder, bytes: snapshot.allocated, entries: snapshot.count)
             }
+            let mounts = try MountInfo.ofSelf()
+            let binds = outline.binds.map {
+                Bind(source: $0.source, destination: $0.destination, sight: BindSight.of($0.source, mounts: mounts))
+            }
             return ContainerFacts(
                 id: outline.id, state: outline.state, terminal: outline.terminal, bundle: outline.bundle,
-                rootfs: outline.rootfs, binds: outline.binds, trees: trees, processes: probes.map(\.facts),
+                rootfs: outline.rootfs, binds: binds, trees: trees, processes: probes.map(\.facts),
                 sockets: sockets, memory: probes.reduce(.zero) { $0 + $1.memory },
                 guests: guests(pids, initPID: outline.initPID), nestedGroups: groups(outline.cgroup).count - 1,
                 network: try network(outline).get(),

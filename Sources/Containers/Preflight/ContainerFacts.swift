@@ -8,9 +8,12 @@ public struct ContainerFacts: Codable, Sendable, Hashable {
     public struct Bind: Codable, Sendable, Hashable {
         public var source: String
         public var destination: String
-        public init(source: String, destination: String) {
+        /// What makes the source recognizable on another host (`BindSight`); nil if nothing does.
+        public var sight: String?
+        public init(source: String, destination: String, sight: String? = nil) {
             self.source = source
             self.destination = destination
+            self.sight = sight
         }
     }
 

@@ -40,6 +40,8 @@ extension DestinationFacts {
                 facts.freeSpace[folder] = freeSpace(folder)
             }
             facts.missingBindSources = question.bindSources.filter { !FileIO.exists($0) }
+            let mounts = try MountInfo.ofSelf()
+            for source in question.bindSources { facts.bindSights[source] = BindSight.of(source, mounts: mounts) }
             facts.namespaceTaken = question.namespacePath.map(FileIO.exists) ?? false
             facts.missingBridges = question.bridges.filter { $0.contains("/") || !FileIO.exists("/sys/class/net/\($0)/bridge") }
             if !question.hostPorts.isEmpty { facts.usedPorts = SocketProbe.gather(pid: getpid(), inodes: nil).bound }

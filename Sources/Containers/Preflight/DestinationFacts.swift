@@ -62,6 +62,8 @@ public struct DestinationFacts: Codable, Sendable, Hashable {
     public var freeSpace: [String: FreeSpace]
     public var availableMemory: ByteCount
     public var missingBindSources: [String]
+    /// What stands at the sources of bind mounts, where that is recognizable (`BindSight`).
+    public var bindSights: [String: String] = [:]
     public var namespaceTaken: Bool
     public var missingBridges: Set<String>
     /// Asked addresses that this host has itself.

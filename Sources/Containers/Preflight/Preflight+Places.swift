@@ -84,9 +84,12 @@ extension Preflight {
         return found + spaceFindings()
     }
 
-    /// Bind mounts that show something else at the destination.
+    /// Bind mounts that may show something else at the destination: neither copied, nor seen to be the same there.
     private var staying: [ContainerFacts.Bind] {
-        container.binds.filter { bind in !container.copies(bind.source) && !destination.missingBindSources.contains(bind.source) }
+        container.binds.filter { bind in
+            if container.copies(bind.source) || destination.missingBindSources.contains(bind.source) { return false }
+            return bind.sight == nil || bind.sight != destination.bindSights[bind.source]
+        }
     }
 
     private func placeFinding(_ path: String, _ judgement: BundlePlace.Judgement) -> Finding? {

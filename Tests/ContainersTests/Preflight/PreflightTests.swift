@@ -1,6 +1,7 @@
 import Testing
 
 @testable import Containers
+@testable import Host
 import Model
 
 extension HostFacts {
@@ -18,7 +19,7 @@ extension ContainerFacts {
     static var sample: ContainerFacts {
         ContainerFacts(
             id: "web", state: .running, terminal: false, bundle: "/srv/web", rootfs: "/srv/web/rootfs",
-            binds: [.init(source: "/srv/shared", destination: "/data")],
+            binds: [.init(source: "/srv/shared", destination: "/data", sight: "nfs4 store:/shared")],
             trees: [.init(path: "/srv/web", bytes: .mebibytes(100), entries: 1000)],
             processes: [ProcessFacts(pid: 100, command: "nginx")], sockets: SocketFacts(bound: [.init(.tcp, "0.0.0.0", 80)]),
             memory: .mebibytes(200), guests: [], nestedGroups: 0,
@@ -47,12 +48,13 @@ private struct Rule: Sendable, CustomTestStringConvertible {
 
 @Suite("The pre-flight judges")
 struct PreflightTests {
-    private static let sample = Preflight(
-        source: .sample("alpha"), container: .sample,
-        destination: DestinationFacts(
+    private static let sample: Preflight = {
+        var destination = DestinationFacts(
             host: .sample("beta"), places: ["/srv/web": .create],
-            freeSpace: ["/srv/web": .init(device: 1, bytes: .gibibytes(10), entries: 100_000)], availableMemory: .gibibytes(1)),
-        wishes: PreflightWishes())
+            freeSpace: ["/srv/web": .init(device: 1, bytes: .gibibytes(10), entries: 100_000)], availableMemory: .gibibytes(1))
+        destination.bindSights = ["/srv/shared": "nfs4 store:/shared"]
+        return Preflight(source: .sample("alpha"), container: .sample, destination: destination, wishes: PreflightWishes())
+    }()
 
     private static func process(_ change: @escaping @Sendable (inout ProcessFacts) -> Void) -> @Sendable (inout Preflight) -> Void
     {
@@ -156,6 +158,15 @@ struct PreflightTests {
         Rule("bind-missing", words: ["/srv/shared", "/data", "--copy-volume"]) {
             $0.destination.missingBindSources = ["/srv/shared"]
         },
+        Rule("bind-stays", words: ["/srv/shared", "/data", "beta"]) {
+            $0.destination.bindSights = ["/srv/shared": "nfs4 other:/shared"]
+        },
+        Rule("bind-stays") { $0.destination.bindSights = [:] },
+        Rule("bind-stays") {
+            $0.container.binds[0].sight = nil
+            $0.destination.bindSights = [:]
+        },
+        Rule { $0.container.trees.append(.init(path: "/srv/shared", bytes: .zero, entries: 1)) },
         Rule("disk-short", words: ["20 GiB", "10 GiB"]) { $0.container.trees[0].bytes = .gibibytes(20) },
         Rule {
             $0.container.trees[0].bytes = .gibibytes(20)
@@ -246,6 +257,19 @@ struct PreflightTests {
             ("v3.17.1", DottedVersion(3, 17, 1)), ("nothing here", nil), ("5", nil), ("", nil),
         ] as [(String, DottedVersion?)])
     func `versions are read`(_ text: String, _ expected: DottedVersion?) { #expect(DottedVersion(in: text) == expected) }
+
+    @Test func `a bind source is recognized by its content or its server, and a folder of one host isn't`() throws {
+        let folder = try Workspace("sight")
+        try folder.shell("echo same > a; echo same > b; echo other > c; mkdir local; mkfifo fifo; touch empty; mkdir -p share/in")
+        let sight = { (name: String) in BindSight.of(folder.at(name), mounts: []) }
+        #expect(sight("a") != nil && sight("a") == sight("b") && sight("a") != sight("c"))
+        for name in ["local", "fifo", "empty", "missing"] { #expect(sight(name) == nil) }
+        let mount = MountInfo(
+            id: 1, parent: 0, device: 1, root: "/", mountPoint: folder.at("share"), options: [], propagation: [], type: "nfs4",
+            source: "store:/x", superOptions: [])
+        #expect(BindSight.of(folder.at("share/in"), mounts: [mount]) == "nfs4 store:/x / /in")
+        #expect(BindSight.of(folder.at("local"), mounts: [mount]) == nil)
+    }
 
     @Test func `what is copied isn't asked for as a bind source`() {
         var container = ContainerFacts.sample
