@@ -156,7 +156,10 @@ public struct FileSource: ~Copyable {
             if vanishedIsFine { differences[index].deleted = differences[index].gone }
             let listed = Set(differences[index].deleted)
             if !doubtful[index].isEmpty {
-                differences[index].deleted += taken[index].missing(doubtful[index]).filter { !listed.contains($0) }
+                // rsync takes a name whose folder is missing for one that vanished, which is an error in the freeze.
+                let gone =
+                    vanishedIsFine ? Set(taken[index].missing(doubtful[index])) : taken[index].topmostMissing(doubtful[index])
+                differences[index].deleted += gone.subtracting(listed)
             }
         }
         var round = Round()

@@ -44,6 +44,28 @@ extension TreeSnapshot {
 }
 
 extension TreeSnapshot {
+    /// The uppermost names that have to go so that none of some paths is there; none for what would be below something that
+    /// isn't a folder.
+    func topmostMissing(_ paths: some Sequence<[UInt8]>) -> Set<[UInt8]> {
+        var index = TreeIndex(self), found = Set<[UInt8]>()
+        for path in paths where !path.isEmpty {
+            var at = 0, end = path.startIndex
+            while true {
+                let next =
+                    path[end...].dropFirst(end == path.startIndex ? 0 : 1).firstIndex(of: UInt8(ascii: "/")) ?? path.endIndex
+                let name = Array(path[(end == path.startIndex ? end : end + 1)..<next])
+                guard entries[at].child >= 0 else { break }
+                guard let child = index.child(entries[at].child, name) else {
+                    found.insert(Array(path[..<next]))
+                    break
+                }
+                if next == path.endIndex { break }
+                (at, end) = (child, next)
+            }
+        }
+        return found
+    }
+
     /// Entries with one of some paths, and all below some others.
     private func indices(of paths: Set<[UInt8]>, withAllBelow tops: Set<[UInt8]>) -> Set<Int> {
         var index = TreeIndex(self), found = Set<Int>()

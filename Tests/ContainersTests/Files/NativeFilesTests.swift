@@ -9,6 +9,7 @@ import Model
 /// Two hosts' folders: a first round by rsync, then the stream of our own.
 struct NativeSync: ~Copyable {
     let space: Workspace
+    private var source: FileSource
     var native: NativeFiles
     let receiver: FileReceiver
 
@@ -37,6 +38,7 @@ struct NativeSync: ~Copyable {
         let unwatched = native.unwatched
         #expect(!watching || unwatched == nil)
         self.native = native
+        self.source = source
         (self.space, self.receiver) = (space, end)
     }
 
@@ -50,20 +52,54 @@ struct NativeSync: ~Copyable {
     @discardableResult
     mutating func pass() throws -> NativeFiles.Pass { try native.pass(processes: []) { false } }
 
+    /// A pass in whose middle something happens: after the look and before anything is sent.
+    @discardableResult
+    mutating func pass(cut: Bool = false, meanwhile: @escaping @Sendable () -> Void) throws -> NativeFiles.Pass {
+        let once = Once(meanwhile)
+        return try native.pass(processes: []) {
+            once.run()
+            return cut && once.isOver
+        }
+    }
+
+    /// The stream is given up, and rsync does the rest.
+    mutating func finishByRsync(sourceLocation: SourceLocation = #_sourceLocation) throws {
+        source.doubt(native.doubt)
+        let ends = Self.pair()
+        let receiver = try FileDestination.receive(.later, into: [space.at("to")], over: OwnedDescriptor(taking: ends[1]))
+        let delta = try source.prepareDelta(over: OwnedDescriptor(taking: ends[0]))
+        _ = try source.send(delta, processes: [], until: .now + .seconds(60))
+        try receiver.finish(vanishedIsFine: true, until: .now + .seconds(60))
+        try expectEqual(sourceLocation: sourceLocation)
+    }
+
     /// The last pass; the trees are compared afterwards.
     @discardableResult
     mutating func finish(_ processes: [Int32] = [], sourceLocation: SourceLocation = #_sourceLocation) throws -> NativeFiles.Pass
     {
         let pass = try native.finish(processes: processes)
         #expect(pass.complete)
+        try expectEqual(sourceLocation: sourceLocation)
+        return pass
+    }
+
+    private borrowing func expectEqual(sourceLocation: SourceLocation) throws {
         let from = try space.listing("from"), to = try space.listing("to")
         #expect(from == to, sourceLocation: sourceLocation)
         // Which names belong together, and nothing else's.
         let links =
             "find . ! -type d -links +1 -printf '%i %p\\0' | sort -z | awk -v RS='\\0' '{ if ($1 != last) print \"-\"; last = $1; $1 = \"\"; print }' | sort"
         #expect(try space.shell("cd from; \(links)") == space.shell("cd to; \(links)"), sourceLocation: sourceLocation)
-        return pass
     }
+}
+
+/// Something that is done at the first call; over at the third.
+private final class Once: Sendable {
+    private let work: @Sendable () -> Void
+    private let calls = Atomic<Int>(0)
+    init(_ work: @escaping @Sendable () -> Void) { self.work = work }
+    func run() { if calls.wrappingAdd(1, ordering: .relaxed).oldValue == 0 { work() } }
+    var isOver: Bool { calls.load(ordering: .relaxed) > 2 }
 }
 
 @Suite("The file stream of our own", .tags(.root))

@@ -131,7 +131,7 @@ struct FileSender: ~Copyable {
 
     /// - Returns: false if it was cancelled half-way.
     private mutating func send(_ change: FileChange) throws(SystemError) -> Bool {
-        if isBelowClosed(change) {
+        if change.path.isBelow(closed[change.folder]) {
             held.append(nil)
             return true
         }
@@ -161,14 +161,6 @@ struct FileSender: ~Copyable {
             return true
         }
         return try sendFile(change, entry)
-    }
-
-    private func isBelowClosed(_ change: FileChange) -> Bool {
-        if closed[change.folder].isEmpty { return false }
-        let slash = UInt8(ascii: "/")
-        return change.path.indices.contains {
-            change.path[$0] == slash && closed[change.folder].contains(Array(change.path[..<$0]))
-        }
     }
 
     private mutating func put(_ metadata: FileMetadata) {

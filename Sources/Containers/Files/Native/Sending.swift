@@ -17,10 +17,11 @@ struct Sending: Sendable {
             for lost in base.subtree(tree, path) { pending[tree].updateValue(nil, forKey: lost) }
         }
         // Folders come before what is in them, so what is known of a name replaces what its folder says.
+        let emptied = emptied()
         for (number, change) in changes.enumerated() {
             let (tree, path) = (change.folder, change.path), seen = base.entry(tree, path)
             let isDone = number < held.count - (complete ? 0 : 1)
-            let here = number < held.count ? held[number] : change.old
+            let here = number < held.count ? held[number] : path.isBelow(emptied[tree]) ? nil : change.old
             if isDone, let seen, let here, seen.isFolder && here.isFolder || seen.isSameFile(as: here) {
                 pending[tree][path] = nil
                 continue
@@ -33,6 +34,23 @@ struct Sending: Sendable {
             pending[tree].updateValue(here?.isFolder == true && seen?.isFolder != true ? nil : here, forKey: path)
         }
         return pending
+    }
+
+    /// By tree, if the pass broke off: names below which nothing stands any more but what was sent.
+    private func emptied() -> [Set<[UInt8]>] {
+        var emptied = Array(repeating: Set<[UInt8]>(), count: (changes.last?.folder ?? 0) + 1)
+        if complete { return emptied }
+        for (change, here) in zip(changes, held) where change.old?.isFolder != true || here?.isFolder != true {
+            emptied[change.folder].insert(change.path)
+        }
+        return emptied
+    }
+}
+
+extension [UInt8] {
+    /// Whether one of the folders above this path is among some paths.
+    func isBelow(_ paths: Set<[UInt8]>) -> Bool {
+        !paths.isEmpty && indices.contains { self[$0] == UInt8(ascii: "/") && paths.contains(Array(self[..<$0])) }
     }
 }
 
@@ -69,7 +87,9 @@ extension FileSource {
                 names[change.folder].insert(change.path)
                 let isDone = number < sending.held.count - (sending.complete ? 0 : 1)
                 let now = isDone ? sending.held[number] : nil
-                if change.old == nil || now == nil || change.old?.isFolder != now?.isFolder { cleared[change.folder].insert(change.path) }
+                if change.old == nil || now == nil || change.old?.isFolder != now?.isFolder {
+                    cleared[change.folder].insert(change.path)
+                }
             }
         }
     }
