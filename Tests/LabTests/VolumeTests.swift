@@ -20,7 +20,8 @@ extension InTheLab {
                 for destination in [lab.beta, lab.alpha] {
                     let outcome = try lab.migrate(counter.id, from: lab.other(destination), options: [option])
                     try expectMoved(outcome, counter, to: destination, world)
-                    let listing = "cd '\(counter.folder)'; stat -c '%a %u %g' . odd*; getfattr -n user.kind --only-values odd*; sort -c -n -u log; wc -l < log"
+                    let listing =
+                        "cd '\(counter.folder)'; stat -c '%a %u %g' . odd*; getfattr -n user.kind --only-values odd*; sort -c -n -u log; wc -l < log"
                     let found = try destination.shell(listing)
                     #expect(found.hasPrefix("750 12 34\n640 5 6\nodd"), "\(found)")
                 }
@@ -52,8 +53,12 @@ extension InTheLab {
         @Test(arguments: [false, true])
         func `a migration that is rolled back leaves the destination's folder as it was`(_ empty: Bool) throws {
             try withCounter("lab-volume-back") { counter, world in
-                if empty { try lab.beta.shell("mkdir -p '\(counter.folder)'; chmod 711 '\(counter.folder)'; chown 3:4 '\(counter.folder)'") }
-                let outcome = try lab.migrate(counter.id, from: lab.alpha, options: ["--copy-volumes"], fault: "source.capture.fail")
+                if empty {
+                    try lab.beta.shell(
+                        "mkdir -p '\(counter.folder)'; chmod 711 '\(counter.folder)'; chown 3:4 '\(counter.folder)'")
+                }
+                let outcome = try lab.migrate(
+                    counter.id, from: lab.alpha, options: ["--copy-volumes"], fault: "source.capture.fail")
                 try expectStayed(outcome, counter, on: lab.alpha, world, codes: [4])
                 if empty {
                     #expect(try lab.beta.shell("stat -c '%a %u %g' '\(counter.folder)'; ls -A '\(counter.folder)'") == "711 3 4")
@@ -73,7 +78,8 @@ private final class Counter: Workload {
 
     func start(on host: LabHost) throws {
         try host.shell(
-            "mkdir -p '\(folder)'; cd '\(folder)'; chmod 750 .; chown 12:34 .; echo x > 'odd name'; setfattr -n user.kind -v odd 'odd name'; chown 5:6 odd*; chmod 640 odd*")
+            "mkdir -p '\(folder)'; cd '\(folder)'; chmod 750 .; chown 12:34 .; echo x > 'odd name'; setfattr -n user.kind -v odd 'odd name'; chown 5:6 odd*; chmod 640 odd*"
+        )
         try Lab.shared.script(
             "bundle",
             [

@@ -101,7 +101,8 @@ public struct BundleKeeper: Sendable {
         var details = linux_file_details()
         try kernelResult("fstat", path, linux_file_details(folder.raw, &details))
         return .init(
-            folder: .init(path: path, identity: FileIdentity(device: details.device, inode: details.inode)), mode: details.mode & 0o7777,
+            folder: .init(path: path, identity: FileIdentity(device: details.device, inode: details.inode)),
+            mode: details.mode & 0o7777,
             user: details.user, group: details.group)
     }
 

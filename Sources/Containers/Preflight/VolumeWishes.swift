@@ -23,7 +23,9 @@ public struct VolumeWishes: Codable, Sendable, Hashable {
     public func folders(among binds: [ContainerFacts.Bind]) -> [String] {
         var folders: [String] = []
         for bind in binds where all || isNamed(bind) {
-            guard BundlePlace.isAcceptable(bind.source), BundlePlace.isFolder(bind.source), !folders.contains(bind.source) else { continue }
+            guard BundlePlace.isAcceptable(bind.source), BundlePlace.isFolder(bind.source), !folders.contains(bind.source) else {
+                continue
+            }
             folders.append(bind.source)
         }
         return folders

@@ -41,7 +41,9 @@ struct HostileStreamTests {
             return (answer, payload.text)
         }
 
-        static func operation(_ code: FileOperation, _ path: String, _ body: [UInt8] = [], flags: UInt8 = 0, folder: UInt16 = 0) -> [UInt8] {
+        static func operation(_ code: FileOperation, _ path: String, _ body: [UInt8] = [], flags: UInt8 = 0, folder: UInt16 = 0)
+            -> [UInt8]
+        {
             let raw = Array(path.utf8)
             return [code.rawValue, flags] + Self.bytes(folder) + Self.bytes(UInt32(raw.count)) + raw + body
         }
@@ -65,7 +67,9 @@ struct HostileStreamTests {
             operation(.link, path, bytes(UInt32(first.utf8.count)) + Array(first.utf8))
         }
 
-        static func symlink(_ path: String, _ target: String) -> [UInt8] { operation(.entry, path, metadata(0o120777, target: target), flags: 1) }
+        static func symlink(_ path: String, _ target: String) -> [UInt8] {
+            operation(.entry, path, metadata(0o120777, target: target), flags: 1)
+        }
 
         func expectNothingOutside(sourceLocation: SourceLocation = #_sourceLocation) throws {
             #expect(try space.listing("outside") == before, sourceLocation: sourceLocation)
@@ -74,10 +78,14 @@ struct HostileStreamTests {
         }
     }
 
-    @Test(arguments: ["../escape", "/etc/martlet-evil", "a/../../escape", "..", ".", "", "a//b", "a/", "./x", "a/./b", "x\0y", String(repeating: "n", count: 256)])
+    @Test(arguments: [
+        "../escape", "/etc/martlet-evil", "a/../../escape", "..", ".", "", "a//b", "a/", "./x", "a/./b", "x\0y",
+        String(repeating: "n", count: 256),
+    ])
     func `a path that isn't a plain one below the folder is refused`(_ path: String) throws {
         for operation in [
-            Attack.file(path, "evil"), Attack.file(path, "evil", fresh: false), Attack.operation(.remove, path), Attack.symlink(path, "/etc"),
+            Attack.file(path, "evil"), Attack.file(path, "evil", fresh: false), Attack.operation(.remove, path),
+            Attack.symlink(path, "/etc"),
             Attack.link(path, to: "there"), Attack.link("new", to: path), Attack.operation(.hash, path),
             Attack.operation(.entry, path, Attack.metadata(0o10644), flags: 1),
         ] {
@@ -102,8 +110,10 @@ struct HostileStreamTests {
     func `a planted link is never walked through`(_ way: String) throws {
         for target in ["file", "new", "folder/in", "folder"] {
             for operation in [
-                Attack.file("\(way)/\(target)", "evil"), Attack.file("\(way)/\(target)", "evil", fresh: false), Attack.operation(.remove, "\(way)/\(target)"),
-                Attack.operation(.entry, "\(way)/\(target)", Attack.metadata(0o40777), flags: 1), Attack.link("stolen", to: "\(way)/\(target)"),
+                Attack.file("\(way)/\(target)", "evil"), Attack.file("\(way)/\(target)", "evil", fresh: false),
+                Attack.operation(.remove, "\(way)/\(target)"),
+                Attack.operation(.entry, "\(way)/\(target)", Attack.metadata(0o40777), flags: 1),
+                Attack.link("stolen", to: "\(way)/\(target)"),
                 Attack.link("\(way)/\(target)x", to: "mine"), Attack.operation(.hash, "\(way)/\(target)"),
             ] {
                 let attack = try Attack("mkdir inner; ln -s ../outside there; echo mine > mine")
@@ -123,12 +133,15 @@ struct HostileStreamTests {
         #expect(
             attack.send([
                 Attack.symlink("a", attack.space.at("outside/file")), Attack.file("a", "mine"),
-                Attack.symlink("b", attack.space.at("outside/folder")), Attack.operation(.entry, "b", Attack.metadata(0o40700), flags: 1),
+                Attack.symlink("b", attack.space.at("outside/folder")),
+                Attack.operation(.entry, "b", Attack.metadata(0o40700), flags: 1),
             ])?.0 == .done)
         #expect(try attack.space.read("to/a") == "mine")
         try attack.expectNothingOutside()
         // In place there must be a file: neither a link, nor a device, nor a FIFO on which the open would wait, is opened.
-        for (name, make) in [("l", "ln -s ../outside/file l"), ("d", "mknod d b 7 200"), ("c", "mknod c c 1 3"), ("p", "mkfifo p")] {
+        for (name, make) in [
+            ("l", "ln -s ../outside/file l"), ("d", "mknod d b 7 200"), ("c", "mknod c c 1 3"), ("p", "mkfifo p"),
+        ] {
             let attack = try Attack(make)
             #expect(attack.send([Attack.file(name, "evil", fresh: false)])?.0 == .failed, "\(name)")
             #expect(attack.send([Attack.operation(.hash, name)])?.0 == .failed, "\(name)")
@@ -160,10 +173,24 @@ struct HostileStreamTests {
         }
         for operations in [
             [A.operation(.data, "", A.bytes(UInt64(0)) + A.bytes(UInt32(1)) + [1])],
-            [A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3), A.operation(.data, "", A.bytes(UInt64(1)) + A.bytes(UInt32(1)) + [1])],
-            [A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3), A.operation(.data, "", A.bytes(UInt64.max) + A.bytes(UInt32(1)) + [1])],
-            [A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3), A.operation(.hole, "", A.bytes(UInt64(0)) + A.bytes(UInt64.max))],
-            [A.operation(.entry, "x", A.metadata(0o100644, attributes: A.bytes(UInt16(11)) + A.bytes(UInt32(0)) + Array("system.evil".utf8)), flags: 3), A.operation(.done, "")],
+            [
+                A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3),
+                A.operation(.data, "", A.bytes(UInt64(1)) + A.bytes(UInt32(1)) + [1]),
+            ],
+            [
+                A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3),
+                A.operation(.data, "", A.bytes(UInt64.max) + A.bytes(UInt32(1)) + [1]),
+            ],
+            [
+                A.operation(.entry, "x", A.metadata(0o100644, size: 1), flags: 3),
+                A.operation(.hole, "", A.bytes(UInt64(0)) + A.bytes(UInt64.max)),
+            ],
+            [
+                A.operation(
+                    .entry, "x",
+                    A.metadata(0o100644, attributes: A.bytes(UInt16(11)) + A.bytes(UInt32(0)) + Array("system.evil".utf8)),
+                    flags: 3), A.operation(.done, ""),
+            ],
         ] as [[[UInt8]]] {
             let attack = try Attack()
             #expect(attack.send(operations)?.0 == .failed)

@@ -74,7 +74,9 @@ struct ByteInput: ~Copyable {
                 throw SystemError(call: "recv", subject: "the file stream", errno: ECONNRESET, hint: "it ended within a message")
             }
             let n = min(end - start, bytes.count - done)
-            buffer.withUnsafeBytes { bytes.baseAddress!.advanced(by: done).copyMemory(from: $0.baseAddress! + start, byteCount: n) }
+            buffer.withUnsafeBytes {
+                bytes.baseAddress!.advanced(by: done).copyMemory(from: $0.baseAddress! + start, byteCount: n)
+            }
             (start, done) = (start + n, done + n)
         }
     }

@@ -12,7 +12,8 @@ struct HeldEntry: ~Copyable {
     /// - Returns: nil if nothing is there, or no folder of that name leads there any more.
     static func find(_ path: [UInt8], below root: Int32) throws(SystemError) -> HeldEntry? {
         let pathOnly: Int32 = 0o10000000
-        let opened = path.isEmpty
+        let opened =
+            path.isEmpty
             ? linux_openat(root, ".", pathOnly | O_DIRECTORY, 0)
             : path.withPath { linux_open_beneath(root, $0, pathOnly | O_NOFOLLOW) }
         if [-Int(ENOENT), -Int(ENOTDIR), -Int(ELOOP), -Int(ESTALE)].contains(opened) { return nil }

@@ -37,7 +37,8 @@ final class TreeWatch: Sendable {
         for path in folders {
             let folder = try OwnedDescriptor(opening: path, flags: O_RDONLY | O_DIRECTORY)
             guard Self.trusted.contains(try FileHandle.filesystem(of: folder.raw).type) else {
-                throw SystemError(call: "watch", subject: path, errno: EOPNOTSUPP, hint: "a file system that isn't known to tell all")
+                throw SystemError(
+                    call: "watch", subject: path, errno: EOPNOTSUPP, hint: "a file system that isn't known to tell all")
             }
             try watch.add(folder: folder.raw, path: path)
         }
