@@ -26,9 +26,10 @@ public enum Migrator {
         // First of all: threads inherit the mask.
         let interrupts = Interrupts.take()
         do {
+            // First: a container that another migration has frozen must not be taken for one that somebody paused.
+            let lock = try SourceContainer.isKnown(request) ? ContainerLock(request.container) : nil
+            defer { lock?.release() }
             let source = try SourceContainer(request)
-            let lock = try ContainerLock(request.container)
-            defer { lock.release() }
             return try run(request, source, reporter, record, interrupts)
         } catch {
             let problem = (error as? Problem) ?? Problem.of(error, what: "migrate \(request.container)")

@@ -55,6 +55,28 @@ import Testing
         #expect(try group.cgroup.processes().allSatisfy { try ProcFS.liveThread(of: $0) == nil })
     }
 
+    @Test func `a frozen group is removed with those below it as soon as its last task has left`() throws {
+        let group = try TestGroup(.v2)
+        defer { group.remove() }
+        _ = try TestGroup(.v2, inside: group)
+        try group.startBusy()
+        let population = try CgroupPopulation(of: group.cgroup)
+        #expect(try !population.isEmpty())
+        try CgroupFreezer(group.cgroup).freeze()
+        try FileIO.writeValue("1", to: "\(group.cgroup.path)/cgroup.kill")
+        try group.cgroup.remove()
+        #expect(!group.cgroup.exists)
+        #expect(try population.isEmpty())
+    }
+
+    @Test func `a group that somebody is in is not removed, and the error says who`() throws {
+        let group = try TestGroup(.v2)
+        defer { group.remove() }
+        try group.startBusy()
+        let error = #expect(throws: SystemError.self) { try group.cgroup.remove(within: .milliseconds(50)) }
+        #expect(error?.errno == EBUSY && error?.hint?.contains("processes in it") == true)
+    }
+
     @Test func `a freeze that doesn't come about says so in time`() throws {
         // Files that look like a group whose tasks don't freeze.
         let folder = "/tmp/martlet-freezer-\(getpid())-stubborn"

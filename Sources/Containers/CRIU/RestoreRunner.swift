@@ -137,9 +137,9 @@ public final class RestoreRunner: Sendable {
             watcher.withLock { $0 }?.join()
             if let cgroup, FileIO.exists(cgroup) { try CgroupFreezer(path: cgroup).kill() }  // forked in between
         } catch { throw .system(error) }
+        unlink(request.shim.controlPath)
         do { try request.runtime.delete(request.id, force: true) } catch { throw .shim(what: "\(error)") }
         // Left behind it would freeze the next restore of the same container from the start.
-        if let cgroup { rmdir(cgroup) }
-        unlink(request.shim.controlPath)
+        do { if let cgroup { try Cgroup(path: cgroup).remove() } } catch { throw .system(error) }
     }
 }

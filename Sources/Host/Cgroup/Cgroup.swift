@@ -36,7 +36,7 @@ public struct Cgroup: Hashable, Sendable {
         for name in try Cgroup.folders(in: folder) { try collect("\(folder)/\(name)", &all) }
     }
 
-    private static func folders(in path: String) throws(SystemError) -> [String] {
+    static func folders(in path: String) throws(SystemError) -> [String] {
         guard let folder = opendir(path) else {
             if errno == ENOENT { return [] }  // removed meanwhile
             throw SystemError(call: "opendir", subject: path, errno: errno)

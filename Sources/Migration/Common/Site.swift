@@ -39,19 +39,9 @@ struct Site: Sendable {
     /// Removes a container whose tasks are gone from its runtime, and its cgroup.
     ///
     /// The cgroup must not stay: with cgroup.freeze=1 left in it the next restore of this name would start frozen.
-    func remove() throws(BundleError) {
+    func remove() throws {
         try engine.delete(container, force: true)
-        removeCgroup(cgroup.path)
-    }
-
-    func removeCgroup(_ path: String) {
-        guard FileIO.exists(path) else { return }
-        try? FileIO.writeValue("0", to: "\(path)/cgroup.freeze")
-        for name in (try? FileIO.list(path)) ?? [] {
-            var status = stat()
-            if stat("\(path)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFDIR { removeCgroup("\(path)/\(name)") }
-        }
-        rmdir(path)
+        try cgroup.remove()
     }
 }
 

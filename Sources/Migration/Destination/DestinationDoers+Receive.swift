@@ -25,6 +25,8 @@ extension DestinationDoers {
             images: Places.images(migration, whole: nil))
         let bundle = try OCIBundle(path: offer.container.bundle, configuration: Array(offer.container.config.utf8))
         let cgroup = HostSurvey.cgroup(of: bundle.config, container: offer.container.id)
+        let engine = RuncRuntime(root: facts.runtimeRoot)
+        findings += CgroupPlace(path: cgroup).findings(isKnown: FileIO.exists(engine.folder(of: offer.container.id)))
         let recovery = RecoveryFacts(
             engine: offer.container.engine, bundle: offer.container.bundle, cgroup: cgroup, session: folders.volatile, pid: nil,
             startTime: nil, boot: bootID(), keepSource: offer.options.keepSource)
@@ -133,6 +135,7 @@ extension DestinationDoers {
         // A restore from images reads all memory: 0.7 s/GB measured on an idle host; twice that and more before it is given up.
         if !request.isLazy { request.restoreLimit += .milliseconds(2 * offer.container.memory.rawValue >> 20) }
         request.choices.tcpClose = facts.wishes.connections != .keep
+        try CgroupPlace(path: HostSurvey.cgroup(of: bundle.config, container: offer.container.id)).clear()
         let runner = try RestoreRunner.start(request)
         for stream in runner.substitutedStreams { logLine("session \(migration): \(stream)") }
         attempt.withLock { ($0.shim, $0.runner) = (shim, runner) }

@@ -80,7 +80,7 @@ extension DestinationDoers {
             let first = all.first(where: { (try? ProcessStatus.of(pid: $0))?.innermostPID == 1 })
         else { return }
         // Without a watch an end is noticed later, by the fault server or by the runtime.
-        let watch = try? ExitWatch(pid: first) { [self] in copyDied(surely: true) }
+        let watch = try? ExitWatch(pid: first, cgroup: site.cgroup) { [self] in copyDied(surely: true) }
         attempt.withLock { $0.exit = watch }
     }
 
@@ -162,22 +162,29 @@ extension DestinationDoers {
             return attempt
         }
         attempt.exit?.stop()
-        if let runner = attempt.runner {
-            try runner.abort()
-        } else if let site = attempt.site, site.cgroup.exists {
-            try site.kill()
-            try site.remove()
-        }
+        // Each thing by itself: what one can't undo is no reason to leave the others.
+        var failure: (any Error)?
+        func undo(_ step: () throws -> Void) { do { try step() } catch { failure = failure ?? error } }
+        undo { try endCopy(attempt) }
         attempt.server?.stop()
         for run in attempt.files { run.cancel() }
         for receiver in attempt.receivers { receiver.stop() }
         link.closeStreams()
-        try NetworkPreparation.undo(attempt.network?.made ?? networkMade())
+        undo { try NetworkPreparation.undo(attempt.network?.made ?? networkMade()) }
         for place in attempt.places.isEmpty ? placesMade() : attempt.places { BundleKeeper().undo(place) }
         attempt.shim?.remove()
+        if let failure { throw failure }
         Places.clear(migration)
         self.attempt.withLock { ($0.runner, $0.server, $0.store, $0.images) = (nil, nil, nil, nil) }
         mailbox.post(.discarded)
+    }
+
+    /// Kills the copy in whatever state it is, and removes it from the runtime with its cgroup.
+    private func endCopy(_ attempt: Attempt) throws {
+        if let runner = attempt.runner { return try runner.abort() }
+        guard let site = attempt.site, site.cgroup.exists else { return }
+        try site.kill()
+        try site.remove()
     }
 
     func clean() throws {

@@ -35,6 +35,21 @@ struct SourceContainer: Sendable {
         description = try Self.describe(id, state, bundle, cgroup)
     }
 
+    /// Whether the runtime has a container of that name, in whatever state.
+    static func isKnown(_ request: MigrationRequest) -> Bool {
+        RuncRuntime.isValidID(request.container)
+            && FileIO.exists(RuncRuntime(root: request.runtimeRoot).folder(of: request.container))
+    }
+
+    /// What to do about a container that is not running.
+    private static func advice(_ id: String, _ status: RuncRuntime.Status) -> String {
+        let isInterrupted = JournalFile.all().contains { migration in
+            Recovery.isOpen(migration, .source) && JournalFile.read(migration, .source).first?.container == id
+        }
+        if isInterrupted { return "a migration of it was interrupted: `martlet recover \(id)` settles it" }
+        return status == .paused ? "resume it first: runc resume \(id)" : "start it first"
+    }
+
     private static func find(_ id: String, _ engine: RuncRuntime) throws -> RuntimeState {
         do {
             let state = try engine.details(of: id)
@@ -42,7 +57,7 @@ struct SourceContainer: Sendable {
             guard status == .running else {
                 throw Problem(
                     what: "migrate \(id)", why: "it is \(status.rawValue), not running",
-                    hint: status == .paused ? "resume it first: runc resume \(id)" : "start it first")
+                    hint: advice(id, status))
             }
             return state
         } catch BundleError.noContainer {
@@ -112,7 +127,7 @@ struct SourceContainer: Sendable {
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
             freezer: freezer,
-            exit: try ExitWatch(pid: state.pid) { mailbox.post(.containerExited) })
+            exit: try ExitWatch(pid: state.pid, cgroup: cgroup) { mailbox.post(.containerExited) })
     }
 }
 
@@ -133,27 +148,5 @@ extension TrackerKind {
         case .softDirty: self = .softDirty
         case .contentHash: self = .contentHash
         }
-    }
-}
-
-/// Waits for a process's end on a thread of its own.
-final class ExitWatch: Sendable {
-    private let wake: Pipe
-    private let thread: Host.Thread
-
-    init(pid: Int32, _ onExit: @escaping @Sendable () -> Void) throws(SystemError) {
-        wake = try Pipe()
-        let pidfd = try Pidfd(pid: pid)
-        let process = SharedDescriptor(try pidfd.descriptor.duplicate())
-        let stop = SharedDescriptor(try wake.read.duplicate())
-        thread = try Host.Thread(named: "exit-watch") {
-            guard let ready = try? Poll.wait([(process.raw, .input), (stop.raw, .input)], until: nil) else { return }
-            if !ready[0].isEmpty && ready[1].isEmpty { onExit() }
-        }
-    }
-
-    func stop() {
-        try? writeBytes([1], to: wake.write.raw, name: "wake-up")
-        thread.join()
     }
 }

@@ -255,7 +255,7 @@ final class SourceDoers: Sendable {
     private func clean(keepContainer: Bool) {
         do {
             parts?.memory.stop()
-            if keepContainer { site.removeCgroup(site.cgroup.path) } else { try removeContainer() }
+            if keepContainer { try site.cgroup.remove() } else { try removeContainer() }
             Places.clear(migration)
             mailbox.post(.cleaned)
         } catch {
