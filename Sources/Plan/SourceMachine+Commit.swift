@@ -33,10 +33,18 @@ extension SourceMachine {
         (state.link == .up ? [.send(.abort(reason: reason))] : dial()) + [.startTimer(.retry, Patience.retry)]
     }
 
+    /// What a person reads who waits meanwhile.
+    private func silence(_ problem: Problem) -> SourceAction {
+        .note(
+            "\(problem.what): \(problem.why); the decision is made, so \(identity.peer) is asked again and again "
+                + "for up to \(Patience.decided.components.seconds) s")
+    }
+
     mutating func releasing(_ pass: FinalPass, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
         case .connected, .timer(.retry): return sayRelease(pass)
-        case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
+        case .peerLost(let problem): return [silence(problem), .startTimer(.retry, Patience.retry)]
+        case .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
             case .running: return committed(pass)
@@ -56,7 +64,8 @@ extension SourceMachine {
     mutating func revoking(_ why: Problem, _ event: SourceEvent) -> [SourceAction]? {
         switch event {
         case .connected, .timer(.retry): return sayAbort(why.why)
-        case .peerLost, .connectionFailed: return [.startTimer(.retry, Patience.retry)]
+        case .peerLost(let problem): return [silence(problem), .startTimer(.retry, Patience.retry)]
+        case .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {
             case .aborted: return revoke(why)
@@ -117,7 +126,11 @@ extension SourceMachine {
             return [.stopTimer(.patience), .send(.inquire)] + (pass == .listOnly ? [.serveMissing] : [])
         case .timer(.retry):
             return (state.link == .up ? [.send(.inquire)] : dial()) + [.startTimer(.retry, Patience.retry)]
-        case .peerLost: return [.startTimer(.retry, Patience.retry), .startTimer(.patience, Patience.decided)]
+        case .peerLost(let problem):
+            return [
+                silence(problem),
+                .startTimer(.retry, Patience.retry), .startTimer(.patience, Patience.decided),
+            ]
         case .connectionFailed: return [.startTimer(.retry, Patience.retry)]
         case .received(let message):
             switch message.standing {

@@ -54,6 +54,12 @@ public final class Migration: Sendable {
         } != nil
     }
 
+    /// Waits until it tells something in words.
+    /// - Returns: false if it ended first.
+    public func tells(_ words: String, within limit: Duration = .seconds(60)) -> Bool {
+        process.line(within: limit) { Self.decode(ProgressEvent.self, $0)?.what?.contains(words) == true } != nil
+    }
+
     /// Waits until a role stands still at a point `….hold`, on either host.
     /// - Returns: false if it did not come there.
     public static func isHeld(on host: LabHost, within limit: Duration = .seconds(60)) throws -> Bool {

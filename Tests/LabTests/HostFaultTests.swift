@@ -148,6 +148,32 @@ extension InTheLab {
             }
         }
 
+        // MARK: cgroups
+
+        @Test func `an empty cgroup that was left frozen at the destination does not disturb`() throws {
+            let workload = Tiny("lab-left")
+            try withWorkload(workload, on: lab.alpha) { world in
+                try lab.beta.shell("mkdir -p /sys/fs/cgroup/lab-left/inner; echo 1 >/sys/fs/cgroup/lab-left/cgroup.freeze")
+                try expectMoved(try lab.migrate(workload.id, from: lab.alpha), workload, to: lab.beta, world)
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
+        @Test func `a cgroup at the destination that somebody lives in is refused`() throws {
+            let group = "/sys/fs/cgroup/lab-stays"
+            try stays(
+                codes: [3], says: "cgroup",
+                after: {
+                    try lab.beta.shell(
+                        "mkdir \(group); sleep 1000 </dev/null >/dev/null 2>&1 & echo $! >\(group)/cgroup.procs")
+                },
+                mend: {
+                    try lab.beta.shell(
+                        "echo 1 >\(group)/cgroup.kill; for i in $(seq 100); do rmdir \(group) 2>/dev/null && exit 0; sleep 0.05; done; exit 1"
+                    )
+                })
+        }
+
         // MARK: CRIU
 
         private static let misbehaviours = [

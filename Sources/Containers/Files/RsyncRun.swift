@@ -67,7 +67,28 @@ public final class RsyncRun: Sendable {
         guard let status else { throw .timedOut }
         let text = printed()
         if status == .exited(0) || (vanishedIsFine && status == .exited(24)) { return Self.traffic(text) }
-        throw .rsync(status: "\(status)", output: String(text.suffix(2000)))
+        throw .rsync(status: Self.words(status), output: Self.complaints(text))
+    }
+
+    /// rsync(1), EXIT VALUES. What went wrong at the peer comes as a number only when its words are lost on their way.
+    static func words(_ status: Host.ExitStatus) -> String {
+        let meanings: [Int32: String] = [
+            2: "the two rsyncs did not agree on their protocol", 10: "the connection failed",
+            11: "a file could not be read or written; at the destination that mostly means: No space left on device",
+            12: "the other rsync ended", 22: "out of memory", 23: "some files could not be copied",
+            30: "nothing came for too long",
+        ]
+        guard case .exited(let code) = status, let meaning = meanings[code] else { return "\(status)" }
+        return "\(status) (\(meaning))"
+    }
+
+    /// The end of what it printed, without the names of what it copied.
+    static func complaints(_ text: String) -> String {
+        let lines = text.split(separator: "\n").filter { line in
+            let isItem = line.utf8.count > 12 && "<>ch.*".contains(line.first ?? " ") && name(Array(line.utf8)[...]) != nil
+            return !isItem
+        }
+        return String(lines.joined(separator: "\n").suffix(2000))
     }
 
     /// Ends it at once; what the destination has received so far stays.
