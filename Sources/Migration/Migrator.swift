@@ -23,7 +23,6 @@ public struct MigrationRequest: Sendable {
 public enum Migrator {
     public static func migrate(_ request: MigrationRequest, reporter: any ProgressReporter) -> (Ending, MigrationResult) {
         let record = MigrationRecord()
-        // First of all: threads inherit the mask.
         let interrupts = Interrupts.take()
         do {
             // First: a container that another migration has frozen must not be taken for one that somebody paused.
@@ -92,16 +91,21 @@ public enum Migrator {
 
 /// Ctrl-C and termination become events; the machine decides what they mean.
 ///
-/// Signals are taken by a thread that waits for them: a handler could call next to nothing. All other threads inherit the
-/// mask, so this comes before any of them.
-final class Interrupts: Sendable {
+/// Signals are taken by a thread that waits for them: a handler could call next to nothing. All threads must have them blocked
+/// (`block`): the kernel gives a signal to any one that has not, and that one's default is the end of the process.
+public final class Interrupts: Sendable {
     private static let signals = [SIGINT, SIGTERM, SIGHUP]
     private let body = Mutex<(@Sendable () -> Void)?>(nil)
 
-    static func take() -> Interrupts {
-        let all = Interrupts()
+    /// Keeps the signals from the calling thread and all that it starts: the program's first step, before the view's thread.
+    public static func block() {
         var mask = set()
         pthread_sigmask(SIG_BLOCK, &mask, nil)
+    }
+
+    static func take() -> Interrupts {
+        let all = Interrupts()
+        block()
         _ = try? Host.Thread(named: "signals") { all.wait() }
         return all
     }

@@ -57,7 +57,7 @@ public final class Migration: Sendable {
     /// Waits until it tells something in words.
     /// - Returns: false if it ended first.
     public func tells(_ words: String, within limit: Duration = .seconds(60)) -> Bool {
-        process.line(within: limit) { Self.decode(ProgressEvent.self, $0)?.what?.contains(words) == true } != nil
+        process.line(within: limit) { Self.decode(ProgressEvent.self, $0)?.text?.contains(words) == true } != nil
     }
 
     /// Waits until a role stands still at a point `….hold`, on either host.

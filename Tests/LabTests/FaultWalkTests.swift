@@ -13,14 +13,14 @@ extension InTheLab {
         /// The points that `make test` walks: those where a wrong step costs a copy or makes a second one, on both sides, and
         /// every kind of fault at least once. All of them walk with MARTLET_LAB_SLOW=1.
         static let quick = [
-            "source.prepare.fail", "source.prepare.fail-journal", "source.copy.kill", "source.copy.cut-link", "source.copy.hang",
+            "source.prepare.fail", "source.prepare.fail-journal", "source.copy.kill", "source.copy.cut-link",
             "source.cut.kill", "source.cut.fail-journal", "source.freeze.kill", "source.freeze.kill-keeper", "source.freeze.fail",
             "source.capture.kill", "source.capture.kill-criu", "source.capture.hang", "source.capture.cut-link",
             "source.ship.fail", "source.ship.kill", "source.ship.kill-criu", "source.restore.kill", "source.restore.cut-link",
             "source.decide.kill", "source.decide.fail-journal", "source.decide.cut-link", "source.release.kill",
             "source.release.cut-link", "source.fill.kill", "source.fill.fail-journal", "source.clean.kill",
             "destination.check.kill", "destination.prepare.fail", "destination.prepare.fail-journal", "destination.copy.kill",
-            "destination.copy.kill-agent", "destination.copy.hang", "destination.cut.cut-link", "destination.cut.kill-agent",
+            "destination.copy.kill-agent", "destination.cut.cut-link", "destination.cut.kill-agent",
             "destination.cut.kill-criu", "destination.restore.kill", "destination.restore.kill-criu", "destination.restore.fail",
             "destination.restore.hang", "destination.decide.kill", "destination.decide.kill-criu",
             "destination.decide.fail-journal", "destination.decide.kill-agent", "destination.release.kill",
@@ -122,7 +122,7 @@ extension InTheLab {
         }
 
         @Test func `after a fault at any of the delicate points exactly one copy runs, with its data`() throws {
-            #expect(Self.quick.count == 53)
+            #expect(Self.quick.count == 51)
             try walk(Self.quick)
         }
 

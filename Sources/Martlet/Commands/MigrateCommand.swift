@@ -35,6 +35,7 @@ struct MigrateCommand: ParsableCommand {
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
+        Interrupts.block()
         var options = try flags.options()
         options.dryRun = dryRun
         let reporter = view()

@@ -16,8 +16,9 @@ public struct ConnectionOptions: Equatable, Sendable {
     public var inFlightLimit = ByteCount.mebibytes(4)
     /// Keep a data stream's congestion window open by filler while nothing else is sent.
     public var keepWarm = false
-    /// Interval of a control connection's pings. After three without any answer the peer counts as gone.
-    public var keepAlive: Duration = .seconds(10)
+    /// Interval of a control connection's pings. After three without any answer the peer counts as gone: 16 s, which a frozen
+    /// container stands still. Not TCP_USER_TIMEOUT's task: it also ends a stream whose reader is busy for long.
+    public var keepAlive: Duration = .seconds(4)
 
     public init() {}
 }
