@@ -67,7 +67,8 @@ public enum Helper {
         let site = attempt.site
         let doorCopy = SharedDescriptor(try door.descriptor.duplicate())
         let doers = DestinationDoers(
-            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy, room: room)
+            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy, room: room,
+            isFresh: records.isEmpty)
         if let heard { _ = try Host.Thread(named: "heard") { while let event = heard.next() { doers.heard(event) } } }
         if let wanted {
             _ = try Host.Thread(named: "wanted") { while let (space, run) = wanted.next() { doers.askForPages(space, run) } }

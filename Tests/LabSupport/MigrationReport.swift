@@ -56,8 +56,6 @@ public struct ProgressEvent: Decodable, Sendable {
     public var severity: String?
     public var code: String?
     public var what: String?
-    /// A note's words.
-    public var text: String?
     /// Of a decision.
     public var how: String?
     public var reason: String?

@@ -69,7 +69,7 @@ extension InTheLab {
         }
 
         /// What stands frozen at the source after the decision is only kept for the worst case.
-        @Test(arguments: ["decide", "release", "fill"])
+        @Test(arguments: ["decide", "release"])
         func `a frozen copy that is killed after the decision is no loss`(_ phase: String) throws {
             let workload = Stamper("lab-ends", megabytes: 24)
             try withWorkload(workload, on: lab.alpha) { world in
@@ -136,7 +136,7 @@ extension InTheLab {
 
         // MARK: another migration
 
-        @Test(arguments: ["prepare", "freeze", "restore", "fill"])
+        @Test(arguments: ["freeze", "fill"])
         func `a second migration of the same container is refused and harms nothing`(_ phase: String) throws {
             let workload = Stamper("lab-second", megabytes: 24)
             try withWorkload(workload, on: lab.alpha) { world in
@@ -152,10 +152,12 @@ extension InTheLab {
         // MARK: the cable
 
         /// TCP repeats what was lost: a short cut is a pause.
-        @Test(arguments: ["prepare", "copy", "freeze", "ship", "decide", "release", "fill"])
+        @Test(arguments: ["copy", "ship", "decide", "release"])
         func `a cable that is out for a second leaves exactly one copy`(_ phase: String) throws { try outForASecond(phase) }
 
-        @Test(.tags(.slow), .enabled(if: Lab.isSlowWanted), arguments: ["check", "cut", "capture", "restore", "clean"])
+        @Test(
+            .tags(.slow), .enabled(if: Lab.isSlowWanted),
+            arguments: ["check", "prepare", "cut", "freeze", "capture", "restore", "fill", "clean"])
         func `a cable that is out for a second at another phase leaves exactly one copy`(_ phase: String) throws {
             try outForASecond(phase)
         }

@@ -25,6 +25,7 @@ extension InTheLab {
                 let outcome = try Migration(workload.id, from: lab.alpha, to: "\(lab.beta.address):\(port)").outcome()
                 if let seen { #expect(stranger.line(within: .seconds(1)) { $0 == seen } != nil, "it did nothing: \(outcome)") }
                 stranger.stop()
+                if codes.contains(0), outcome.exitCode == 0 { return try expectMoved(outcome, workload, to: lab.beta, world) }
                 try expectStayed(outcome, workload, on: lab.alpha, world, codes: codes)
                 let error = outcome.report?.error.map { "\($0.what) \($0.why) \($0.hint)" } ?? ""
                 for word in due { #expect(error.contains(word), "\(outcome)") }
@@ -63,8 +64,10 @@ extension InTheLab {
         @Test(arguments: ["1 100", "1 4000", "2 200", "2 20000", "3 3000", "1 -3000"])
         func `a bit that changes on its way is noticed and costs nothing`(_ place: String) throws {
             let place = place.split(separator: " ").map(String.init)
+            // A pass over the files that broke is made again, on a connection of its own.
+            let codes: Set<Int32> = place[0] == "3" ? [0, 3, 4] : [3, 4]
             try stays(
-                ["between", "7998", "127.0.0.1", "7077"] + place, port: 7998, codes: [3, 4], says: [], seen: "flipped")
+                ["between", "7998", "127.0.0.1", "7077"] + place, port: 7998, codes: codes, says: [], seen: "flipped")
         }
     }
 }

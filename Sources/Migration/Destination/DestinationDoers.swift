@@ -26,14 +26,16 @@ final class DestinationDoers: Sendable {
     /// The door's listening socket, handed on to each keeper.
     private let door: SharedDescriptor
     let room: StoreRoom
+    /// No journal: nothing of this migration is on this host yet.
+    private let isFresh: Bool
     private let keeper = Mutex<ChildProcess?>(nil)
 
     init(
         migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt,
-        door: SharedDescriptor, room: StoreRoom
+        door: SharedDescriptor, room: StoreRoom, isFresh: Bool
     ) {
         (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
-        self.room = room
+        (self.room, self.isFresh) = (room, isFresh)
         link = DestinationLink(mailbox: mailbox)
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }
@@ -169,6 +171,10 @@ final class DestinationDoers: Sendable {
             }
         } catch {
             logLine("session \(migration): a connection of role \(preamble.role): \(error)")
+            // Whoever made us start can't show a certificate: nobody else knows of this migration.
+            if isFresh, preamble.role == .control, !link.wasTaken {
+                mailbox.post(.peerLost(Problem.of(error, what: "receive a container")))
+            }
         }
     }
 }

@@ -13,6 +13,9 @@ final class DestinationLink: Sendable {
 
     init(mailbox: Mailbox<DestinationEvent>) { self.mailbox = mailbox }
 
+    /// Whether a source ever came.
+    var wasTaken: Bool { generation.load(ordering: .sequentiallyConsistent) > 0 }
+
     func take(_ connection: Connection) {
         let number = generation.add(1, ordering: .sequentiallyConsistent).newValue
         let fresh = ControlConnection(

@@ -98,7 +98,7 @@ final class SourceLink: Sendable {
             state.withLock { $0.control?.close("a message that can't be understood") }
             mailbox.post(
                 .peerLost(
-                    Problem(what: "understand the destination", why: "\(error)", hint: "are both hosts running the same Martlet?")
+                    Problem(what: "understand \(address)", why: "\(error)", hint: "are both hosts running the same Martlet?")
                 ))
         }
     }
