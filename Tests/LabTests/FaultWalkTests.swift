@@ -13,17 +13,17 @@ extension InTheLab {
         /// The points that `make test` walks: those where a wrong step costs a copy or makes a second one, on both sides, and
         /// every kind of fault at least once. All of them walk with MARTLET_LAB_SLOW=1.
         static let quick = [
-            "source.prepare.fail", "source.prepare.fail-journal", "source.copy.kill", "source.copy.cut-link",
-            "source.cut.kill", "source.cut.fail-journal", "source.freeze.kill", "source.freeze.kill-keeper", "source.freeze.fail",
-            "source.capture.kill", "source.capture.kill-criu", "source.capture.hang", "source.capture.cut-link",
-            "source.ship.fail", "source.ship.kill", "source.ship.kill-criu", "source.restore.kill", "source.restore.cut-link",
+            "source.prepare.fail", "source.copy.kill", "source.copy.cut-link",
+            "source.cut.kill", "source.freeze.kill", "source.freeze.kill-keeper", "source.capture.kill",
+            "source.capture.kill-criu", "source.capture.hang", "source.ship.kill", "source.ship.kill-criu", "source.restore.kill",
+            "source.restore.cut-link",
             "source.decide.kill", "source.decide.fail-journal", "source.decide.cut-link", "source.release.kill",
-            "source.release.cut-link", "source.fill.kill", "source.fill.fail-journal", "source.clean.kill",
-            "destination.check.kill", "destination.prepare.fail", "destination.prepare.fail-journal", "destination.copy.kill",
-            "destination.copy.kill-agent", "destination.cut.cut-link", "destination.cut.kill-agent",
-            "destination.cut.kill-criu", "destination.restore.kill", "destination.restore.kill-criu", "destination.restore.fail",
-            "destination.restore.hang", "destination.decide.kill", "destination.decide.kill-criu",
-            "destination.decide.fail-journal", "destination.decide.kill-agent", "destination.release.kill",
+            "source.release.cut-link", "source.fill.kill", "source.clean.kill",
+            "destination.check.kill", "destination.prepare.fail", "destination.copy.kill",
+            "destination.cut.cut-link", "destination.cut.kill-criu", "destination.restore.kill", "destination.restore.kill-criu",
+            "destination.restore.fail",
+            "destination.restore.hang", "destination.decide.kill", "destination.decide.fail-journal",
+            "destination.decide.kill-agent", "destination.release.kill",
             "destination.release.kill-criu", "destination.release.kill-keeper", "destination.release.fail",
             "destination.release.fail-journal", "destination.fill.kill", "destination.fill.fail", "destination.fill.cut-link",
             "destination.clean.kill",
@@ -122,7 +122,7 @@ extension InTheLab {
         }
 
         @Test func `after a fault at any of the delicate points exactly one copy runs, with its data`() throws {
-            #expect(Self.quick.count == 51)
+            #expect(Self.quick.count == 41)
             try walk(Self.quick)
         }
 
