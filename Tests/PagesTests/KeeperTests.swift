@@ -35,7 +35,8 @@ struct KeeperTests {
         sleepThread(.milliseconds(milliseconds))  // wherever this meets the fill: every moment must be survived
         try trio.server.child.kill(SIGKILL)
         let story = trio.keeper.lines(until: "event filled")
-        #expect(trio.client.lines(until: "ok").last == "ok")
+        let told = trio.client.lines(until: "ok")
+        #expect(told.last == "ok", "\(told) \(story)")
         // After a long delay the fill may have ended before the kill; early kills must meet it, or nothing is proven.
         let tookOver = story.contains { $0.hasPrefix("outcome tookOver") }
         #expect(tookOver || (milliseconds > 5 && story.last == "outcome released"), "\(story)")

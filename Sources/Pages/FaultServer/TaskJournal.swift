@@ -117,7 +117,12 @@ final class TaskJournal: @unchecked Sendable {
         let logged = reserve(Self.batch + 1)
         let start = logged ? record(tail) : spare
         let messages = logged ? record(tail + 1) : spare
-        if logged { fill(start, .batch, task, 0, 0) }
+        if logged {
+            fill(start, .batch, task, 0, 0)
+            // The kernel lets the process go on first and writes the event then (userfaultfd_ctx_read). A page that is not mapped yet
+            // makes that write fail in a process that was just killed (fault_signal_pending), and the event would be nowhere.
+            record(tail + Self.batch).storeBytes(of: 0, as: UInt64.self)
+        }
         let bytes = Glibc.read(port.raw, messages, Self.batch * Self.recordBytes)
         let count = bytes > 0 ? bytes / Self.recordBytes : 0
         var keep = false
