@@ -30,7 +30,7 @@ final class LabMigration {
         try shell("mkdir -p \(folder)/images \(folder)/work")
         state = try source.details()
         let bundle = try OCIBundle(path: state.bundle)
-        plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath)
+        plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, streams: .of(pid: state.pid))
         let library = try #require(CriuShim.findLibrary())
         let tar = try #require(CriuShim.findLibrary("martlet-tar"))
         sourceShim = try CriuShim(creating: "/run/mt-\(target.id)-s", library: library, tar: tar)

@@ -29,9 +29,12 @@ public struct DumpPlan: Hashable, Sendable {
     }
 
     /// Looks at a running container.
+    /// - Parameter streams: those that the destination is told of.
     /// - Throws: if its processes, namespaces or folders can't be looked at.
-    public init(container: RuntimeState, config: OCIConfig, rootPath: String, choices: Choices = Choices()) throws(SystemError) {
-        streams = try StandardStreams.of(pid: container.pid)
+    public init(
+        container: RuntimeState, config: OCIConfig, rootPath: String, streams: StandardStreams, choices: Choices = Choices()
+    ) throws(SystemError) {
+        self.streams = streams
         configuration = CriuConfiguration(of: config)
         options = CriuOptions()
         options.pid = container.pid

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 public import Host
 
@@ -25,37 +26,46 @@ public struct StandardStreams: Hashable, Sendable, Codable {
     public init(_ streams: [Stream]) { self.streams = streams }
 
     /// Looks at a process's descriptors 0 to 2.
+    ///
+    /// A shell moves them for the time of a redirected builtin (`echo x >>log`): one that seems to lead to a file inside is looked
+    /// at again for some milliseconds, in case that it leads outside otherwise.
     public static func of(pid: Int32) throws(SystemError) -> StandardStreams {
         let inside = Set(try MountInfo.of(pid: pid).map(\.id))
         var streams: [Stream] = []
-        for number in 0...2 { streams.append(try stream(number, of: pid, mountsInside: inside)) }
+        for number in 0...2 {
+            var look = try look(at: number, of: pid, mountsInside: inside)
+            var again = 0
+            while look.isFile, look.stream == .inside, again < 10 {
+                usleep(500)
+                again += 1
+                look = try self.look(at: number, of: pid, mountsInside: inside)
+            }
+            streams.append(look.stream)
+        }
         return StandardStreams(streams)
     }
 
-    private static func stream(_ number: Int, of pid: Int32, mountsInside: Set<Int>) throws(SystemError) -> Stream {
-        let link = "/proc/\(pid)/fd/\(number)"
-        guard let info = try FileIO.readIfPresent("/proc/\(pid)/fdinfo/\(number)") else { return .closed }
-        let target = try FileIO.readLink(link)
-        var status = stat()
-        guard stat(link, &status) == 0 else { throw SystemError(call: "stat", subject: link, errno: errno) }
-        let details = DescriptorInfo(info)
-        let writes = details.flags & UInt64(O_ACCMODE) != UInt64(O_RDONLY)
-        switch status.st_mode & S_IFMT {
-        case S_IFIFO where target.hasPrefix("pipe:"): return .pipe(key: target, writes: writes)
-        case S_IFCHR where isTerminal(status.st_rdev): return .terminal(target)
+    private static func look(
+        at number: Int, of pid: Int32, mountsInside: Set<Int>
+    ) throws(SystemError) -> (stream: Stream, isFile: Bool) {
+        guard let seen = try OpenDescriptor.look(number, of: pid) else { return (.closed, false) }
+        let writes = seen.flags & UInt64(O_ACCMODE) != UInt64(O_RDONLY)
+        let isFile = seen.kind == LINUX_S_IFREG
+        switch seen.kind {
+        case UInt32(S_IFIFO) where seen.target.hasPrefix("pipe:"): return (.pipe(key: seen.target, writes: writes), false)
+        case LINUX_S_IFCHR where isTerminal(seen.device): return (.terminal(seen.target), false)
         default: break
         }
-        if mountsInside.contains(details.mountID) { return .inside }
-        guard status.st_mode & S_IFMT == S_IFREG else { return .other(target) }
+        if mountsInside.contains(seen.mountID) { return (.inside, isFile) }
+        guard isFile else { return (.other(seen.target), false) }
         // CRIU's own form of the key: both in hexadecimal (criu/files-reg.c, dump_one_reg_file).
-        let key = "file[\(String(details.mountID, radix: 16)):\(String(status.st_ino, radix: 16))]"
-        return .hostFile(key: key, path: target, writes: writes)
+        let key = "file[\(String(seen.mountID, radix: 16)):\(String(seen.inode, radix: 16))]"
+        return (.hostFile(key: key, path: seen.target, writes: writes), true)
     }
 
     /// Majors of terminals: 4 (consoles), 5 (/dev/tty), 136 to 143 (pts); Documentation/admin-guide/devices.txt.
-    private static func isTerminal(_ device: dev_t) -> Bool {
-        let major = (device >> 8) & 0xfff
-        return major == 4 || (major == 5 && device & 0xff < 2) || (136...143).contains(major)
+    private static func isTerminal(_ device: (major: UInt32, minor: UInt32)) -> Bool {
+        device.major == 4 || (device.major == 5 && device.minor < 2) || (136...143).contains(device.major)
     }
 
     /// `descriptors.json`, in which runc looks for the names of pipes at a restore.
@@ -124,20 +134,5 @@ public struct StandardStreams: Hashable, Sendable, Codable {
             }
         }
         return (descriptors, substituted)
-    }
-}
-
-/// Fields of /proc/PID/fdinfo/N that matter here.
-struct DescriptorInfo {
-    var flags: UInt64 = 0
-    var mountID = -1
-
-    init(_ text: [UInt8]) {
-        for line in String(decoding: text, as: UTF8.self).split(separator: "\n") {
-            let words = line.split(whereSeparator: { $0 == "\t" || $0 == " " })
-            guard words.count == 2 else { continue }
-            if words[0] == "flags:" { flags = UInt64(words[1], radix: 8) ?? 0 }
-            if words[0] == "mnt_id:" { mountID = Int(words[1]) ?? -1 }
-        }
     }
 }

@@ -47,7 +47,7 @@ struct ProcessProbe {
                 let kind = target.dropFirst(11).drop { $0 == "[" }.prefix { $0 != "]" }
                 facts.anonymousInodes[String(kind), default: 0] += 1
             } else if target.hasPrefix("/") {
-                lookAtFile(link, target)
+                lookAtFile(link)
             }
         }
         facts.otherSockets.sort()
@@ -66,8 +66,11 @@ struct ProcessProbe {
         return saved.contains(name) ? nil : name
     }
 
-    private mutating func lookAtFile(_ link: String, _ target: String) {
-        guard let file = try? OwnedDescriptor(opening: link, flags: LINUX_O_PATH) else { return }
+    /// Named by our own descriptor: a shell puts other files behind the number all the time.
+    private mutating func lookAtFile(_ link: String) {
+        guard let file = try? OwnedDescriptor(opening: link, flags: LINUX_O_PATH),
+            let target = try? FileIO.readLink("/proc/self/fd/\(file.raw)"), target.hasPrefix("/")
+        else { return }
         var state = linux_file_state()
         guard linux_file_state(file.raw, "", LINUX_AT_EMPTY_PATH, &state) == 0 else { return }
         let kind = state.mode & LINUX_S_IFMT

@@ -118,7 +118,8 @@ struct SourceContainer: Sendable {
             innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
-        let plan = try DumpPlan(container: state, config: bundle.config, rootPath: bundle.rootPath, choices: choices)
+        let plan = try DumpPlan(
+            container: state, config: bundle.config, rootPath: bundle.rootPath, streams: facts.streams, choices: choices)
         let dump = SourceDump(
             plan: plan, migration: migration, memory: description.memory, processes: processes)
         let files = SourceFiles(

@@ -55,6 +55,31 @@ struct ProbeTests {
         }
     }
 
+    @Test func `a number behind which the file changes all the time never shows one file's name and another's kind`() throws {
+        let space = try Workspace("flip")
+        try program(
+            """
+            import threading
+            f=open('\(space.at("log"))','w+'); z=open('/dev/full')
+            def flip():
+                while True: os.dup2(f.fileno(), 9); os.dup2(z.fileno(), 9)
+            os.dup2(f.fileno(), 9); threading.Thread(target=flip, daemon=True).start()
+            """
+        ) { pid in
+            var seen: Set<String> = []
+            for _ in 0..<2000 {
+                let look = try #require(try OpenDescriptor.look(9, of: pid))
+                seen.insert(look.target)
+                try #require((look.target == "/dev/full") == (look.kind == S_IFCHR), "\(look)")
+            }
+            #expect(seen == ["/dev/full", space.at("log")])
+            for _ in 0..<300 {
+                let devices = Set(try ProcessProbe(pid: pid).facts.devices)
+                try #require(devices.subtracting(["/dev/null"]) == ["/dev/full"], "\(devices)")
+            }
+        }
+    }
+
     @Test func `io_uring is found`() throws {
         try program(
             """
