@@ -91,8 +91,9 @@ import Testing
 
     @Test func `of a container's own configuration only what suits a migration is kept`() {
         let configuration = CriuConfiguration(
-            "# ours\n  ghost-limit 5000000\nmanage-cgroups=full\ntcp-established\nnetwork-lock iptables\nlog-file /x\n\nlink-remap"
+            "# ours\n  ghost-limit 5000000\nmanage-cgroups=full\ntcp-established\nnetwork-lock iptables\nlog-file /x\nverbosity 4\n\nlink-remap"
         )
+        #expect(configuration.logLevel == 4)
         #expect(configuration.kept == ["ghost-limit 5000000", "tcp-established", "link-remap"])
         #expect(configuration.ignored == ["manage-cgroups=full", "network-lock iptables", "log-file /x"])
     }

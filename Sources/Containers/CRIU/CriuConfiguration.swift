@@ -27,7 +27,13 @@ public struct CriuConfiguration: Hashable, Sendable, Codable {
             let content = line.drop { $0 == " " || $0 == "\t" }
             guard let first = content.first, first != "#" else { continue }
             let name = content.prefix { $0 != " " && $0 != "\t" && $0 != "=" }
-            if Self.honoured.contains(String(name)) { kept.append(String(content)) } else { ignored.append(String(content)) }
+            if name == "verbosity", let level = Int32(content.drop { !$0.isNumber }), (0...4).contains(level) {
+                logLevel = level
+            } else if Self.honoured.contains(String(name)) {
+                kept.append(String(content))
+            } else {
+                ignored.append(String(content))
+            }
         }
     }
 
@@ -49,6 +55,10 @@ public struct CriuConfiguration: Hashable, Sendable, Codable {
         }
         return nil
     }
+
+    /// `verbosity`, to see why a dump or restore fails or lingers: 4 is everything and costs milliseconds. In the request, where it
+    /// counts from CRIU's first line on.
+    public private(set) var logLevel: Int32?
 
     public var text: String { kept.map { $0 + "\n" }.joined() }
 }

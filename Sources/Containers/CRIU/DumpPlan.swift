@@ -39,7 +39,7 @@ public struct DumpPlan: Hashable, Sendable {
         options = CriuOptions()
         options.pid = container.pid
         options.root = rootPath
-        options.logLevel = choices.logLevel
+        options.logLevel = configuration.logLevel ?? choices.logLevel
         options.logFile = DumpPlan.logName
         options.notifyScripts = true
         options.tcpEstablished = !choices.tcpClose

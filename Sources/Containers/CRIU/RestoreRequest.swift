@@ -64,7 +64,7 @@ public struct RestoreRequest: Sendable {
         options.manageCgroups = false
         options.cgroupMode = .ignore
         options.networkLock = .skip
-        options.logLevel = choices.logLevel
+        options.logLevel = configuration.logLevel ?? choices.logLevel
         options.configurationFile = shim.configurationPath
         options.tcpClose = choices.tcpClose ? true : nil
         options.inherited = streams.inherited

@@ -76,6 +76,15 @@ public struct PageMap: ~Copyable, Sendable {
         _ range: Range<UInt64>, _ query: PageQuery, buffer: PageRegionBuffer, skipping: PageCategories = [],
         into runs: inout [PageRun]
     ) throws(SystemError) {
+        try scan(range, query, buffer: buffer) { pages, told in
+            if told.isDisjoint(with: skipping) { runs.join(pages) }
+        }
+    }
+
+    /// Scans a range and hands over each region that matches, in address order, with what is told of it.
+    public borrowing func scan(
+        _ range: Range<UInt64>, _ query: PageQuery, buffer: PageRegionBuffer, _ body: (Range<UInt64>, PageCategories) -> Void
+    ) throws(SystemError) {
         var argument = linux_pm_scan_arg()
         argument.flags = query.flags.rawValue
         argument.start = range.lowerBound
@@ -91,8 +100,8 @@ public struct PageMap: ~Copyable, Sendable {
             let n = linux_pagemap_scan(descriptor.raw, &argument)
             if n == -Int(EINTR) || n == -Int(EAGAIN) { continue }
             try check("PAGEMAP_SCAN", "thread \(thread), \(hex(argument.start))-\(hex(range.upperBound))", n)
-            for i in 0..<n where buffer.regions[i].categories & skipping.rawValue == 0 {
-                PageMap.append(buffer.regions[i].start, buffer.regions[i].end, to: &runs)
+            for region in buffer.regions[..<n] {
+                body(region.start..<region.end, PageCategories(rawValue: region.categories))
             }
             if query.maximumPages > 0 || (n == 0 && argument.walk_end <= argument.start) { return }
             argument.start = argument.walk_end
@@ -115,14 +124,17 @@ public struct PageMap: ~Copyable, Sendable {
             throw error
         }
     }
+}
 
+extension [PageRun] {
+    /// Appends pages behind all others; joined with those directly before them.
     @inline(__always)
-    private static func append(_ start: UInt64, _ end: UInt64, to runs: inout [PageRun]) {
-        let count = Int((end - start) / UInt64(pageSize))
-        if let last = runs.last, last.end == start {
-            runs[runs.count - 1].count += count
-        } else {
-            runs.append(PageRun(start: start, count: count))
+    public mutating func join(_ pages: Range<UInt64>) {
+        let count = Int((pages.upperBound - pages.lowerBound) / UInt64(pageSize))
+        if let last, last.end == pages.lowerBound {
+            self[self.count - 1].count += count
+        } else if count > 0 {
+            append(PageRun(start: pages.lowerBound, count: count))
         }
     }
 }

@@ -2,6 +2,14 @@ import Glibc
 import Host
 import Model
 
+/// What the last round finds, while everything is frozen; each in address order.
+struct LastLists {
+    /// Pages to send.
+    var dirty: [PageRun] = []
+    /// Pages that exist.
+    var live: [PageRun] = []
+}
+
 /// The questions that a tracker asks of page tables. The masks are those of design/memory.md.
 struct SpaceScan {
     let kernel: KernelScan
@@ -43,6 +51,29 @@ struct SpaceScan {
         query.all = base(area)
         query.any = [.present, .swapped]
         try scan(space, range, query, &runs)
+    }
+
+    /// Both lists of the last round in one walk. The kernel passes over pages that are there and unchanged: that costs 0.75 ms/GB,
+    /// reporting each of them 3.6.
+    func last(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into lists: inout LastLists)
+        throws(SystemError)
+    {
+        let foreign = base(area)
+        var query = PageQuery()
+        query.inverted = .present
+        query.any = foreign.union([.written, .present])
+        query.told = foreign.union(skipped).union([.written, .present, .swapped])
+        let without = foreign.union(skipped)
+        var position = range.lowerBound
+        try space.pageMap.scan(range, query, buffer: buffer) { pages, told in
+            if told.isDisjoint(with: [.present, .swapped]) || !told.isDisjoint(with: without) {
+                lists.live.join(position..<pages.lowerBound)
+                position = pages.upperBound
+            } else if told.contains(.written) {
+                lists.dirty.join(pages)
+            }
+        }
+        lists.live.join(position..<range.upperBound)
     }
 
     /// Places where a protected page of a private file mapping was dropped: the kernel leaves a marker there, which reads as

@@ -36,7 +36,7 @@ final class TrackedSpace {
     /// Runs of the last round, kept where hardware may write late.
     var previous: [PageRun] = []
     var hazards: SpaceRound.Hazards = []
-    /// Pages that exist, listed before the final scan; nil where the list may be made later.
+    /// Pages that exist, as of the last round.
     var live: [PageRun]?
     var hashes = PageHashes()
 

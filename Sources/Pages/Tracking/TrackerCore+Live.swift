@@ -15,13 +15,6 @@ extension TrackerCore {
         return runs
     }
 
-    /// Whether the list of live pages may be made after the final scan. khugepaged isn't frozen and turns dropped pages into
-    /// pages full of zeros, except under a userfaultfd. Where there is none, such a page must not come to be listed as live
-    /// when the scan has seen nothing there: the destination would take its old copy for good.
-    func isWhollyTracked(_ space: TrackedSpace) -> Bool {
-        kind == .writeProtect && space.userfaultfd != nil && space.untrackedAreas == 0
-    }
-
     func livePages() throws(TrackerError) -> [SpacePages] {
         var all: [SpacePages] = []
         for space in spaces {

@@ -13,7 +13,10 @@ extension TrackerCore {
             do throws(SystemError) {
                 guard try space.readMap(&text) else { continue }
                 switch kind {
-                case .writeProtect: try WriteProtectScan(scan: scan, scope: scope).frozen(space, into: &runs)
+                case .writeProtect:
+                    var lists = LastLists()
+                    try WriteProtectScan(scan: scan, scope: scope).frozen(space, into: &lists)
+                    runs += lists.dirty
                 case .softDirty:
                     for area in space.map.areas where scope.includes(area) {
                         try scan.softDirty(space, area.range, of: area, into: &runs)

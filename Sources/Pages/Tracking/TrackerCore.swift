@@ -162,7 +162,8 @@ final class TrackerCore {
             guard try space.readMap(&text) else { return nil }
             space.findHazards()
         }
-        space.live = try frozen && !isWhollyTracked(space) ? populated(space) : nil
+        // Listed before the scan, so that what a scan didn't see isn't listed either (`WriteProtectScan.frozen`).
+        space.live = try frozen && kind != .writeProtect ? populated(space) : nil
         var runs: [PageRun] = []
         switch kind {
         case .writeProtect: if try !scanProtected(space, frozen: frozen, &runs) { return nil }
@@ -192,7 +193,10 @@ final class TrackerCore {
     private func scanProtected(_ space: TrackedSpace, frozen: Bool, _ runs: inout [PageRun]) throws(SystemError) -> Bool {
         let protect = WriteProtectScan(scan: scan, scope: scope)
         if frozen {
-            try protect.frozen(space, into: &runs)
+            var lists = LastLists()
+            try protect.frozen(space, into: &lists)
+            runs = lists.dirty
+            space.live = lists.live
             return true
         }
         return try protect.running(space, into: &runs) == .done

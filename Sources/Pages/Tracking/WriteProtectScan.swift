@@ -42,28 +42,42 @@ struct WriteProtectScan {
     }
 
     /// While everything is frozen: nothing is registered or protected. What isn't tracked is reported whole.
-    func frozen(_ space: TrackedSpace, into runs: inout [PageRun]) throws(SystemError) {
-        guard space.userfaultfd != nil else { return try everything(space, into: &runs) }
+    ///
+    /// Pages to send and pages that exist are of one look at each page. khugepaged isn't frozen and turns dropped pages into pages
+    /// full of zeros, except under a userfaultfd: one that is listed as existing and was not seen to be written would be taken
+    /// from an old copy.
+    func frozen(_ space: TrackedSpace, into lists: inout LastLists) throws(SystemError) {
         space.untrackedAreas = 0
         for area in space.map.areas where scope.includes(area) {
             // Short-lived mappers and write(2) leave no trace: shared memory is reported whole at the end.
-            if area.kind != .sharedMemory, try scan.isTracked(space, area) {
+            if space.userfaultfd != nil, area.kind != .sharedMemory, try scan.isTracked(space, area) {
                 try parts(of: area.range, covered: space.covered) { range, isCovered throws(SystemError) in
                     if isCovered {
-                        try scan.written(space, range, of: area, protecting: false, into: &runs)
+                        try scan.last(space, range, of: area, into: &lists)
                     } else {
-                        try scan.populated(space, range, of: area, protecting: false, into: &runs)
+                        try whole(space, range, of: area, into: &lists)
                     }
                 }
-                if area.kind == .filePrivate { try scan.markers(space, area.range, of: area, into: &runs) }
+                if area.kind == .filePrivate { try scan.markers(space, area.range, of: area, into: &lists.dirty) }
             } else {
-                space.untrackedAreas += 1
-                try scan.populated(space, area.range, of: area, protecting: false, into: &runs)
+                if space.userfaultfd != nil { space.untrackedAreas += 1 }
+                try whole(space, area.range, of: area, into: &lists)
             }
         }
     }
 
-    /// All populated pages in scope: of a process that isn't tracked, and for the list of live pages.
+    private func whole(_ space: TrackedSpace, _ range: Range<UInt64>, of area: MemoryArea, into lists: inout LastLists)
+        throws(SystemError)
+    {
+        var found: [PageRun] = []
+        try scan.populated(space, range, of: area, protecting: false, into: &found)
+        for run in found {
+            lists.dirty.join(run.start..<run.end)
+            lists.live.join(run.start..<run.end)
+        }
+    }
+
+    /// All populated pages in scope.
     func everything(_ space: TrackedSpace, into runs: inout [PageRun]) throws(SystemError) {
         for area in space.map.areas where scope.includes(area) {
             try scan.populated(space, area.range, of: area, protecting: false, into: &runs)
