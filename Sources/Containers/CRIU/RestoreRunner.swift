@@ -94,6 +94,12 @@ public final class RestoreRunner: Sendable {
         try control.release(options: request.options.encoded(), freeze: cgroup, newCgroupNamespace: request.newCgroupNamespace)
     }
 
+    /// Has the runtime's and CRIU's programs in memory before the freeze, once the restore is held.
+    public func readPrograms() {
+        let criu = state.withLock { $0.criu }
+        PageCache.read(mappedBy: [child.pid] + (criu.map { [$0] } ?? []))
+    }
+
     /// Whether a held restore's CRIU still lives, asked of the kernel now. Without it restored tasks must not be let go: they
     /// would run on in the middle of being restored.
     public var isAlive: Bool {

@@ -107,13 +107,15 @@ public struct ProcessFacts: Codable, Sendable, Hashable {
     public var otherSockets: [String]
     public var hugePages: ByteCount
     public var deletedFiles: [DeletedFile]
+    /// What the destination reads before the restore.
+    public var mappedFiles: [MappedFile]
     /// Security label (/proc/PID/attr/current), nil if unconfined or none.
     public var label: String?
 
     public init(
         pid: Int32, command: String, is32Bit: Bool = false, tracer: Int32 = 0, anonymousInodes: [String: Int] = [:],
         devices: [String] = [], otherSockets: [String] = [], hugePages: ByteCount = .zero,
-        deletedFiles: [DeletedFile] = [], label: String? = nil
+        deletedFiles: [DeletedFile] = [], mappedFiles: [MappedFile] = [], label: String? = nil
     ) {
         self.pid = pid
         self.command = command
@@ -124,6 +126,7 @@ public struct ProcessFacts: Codable, Sendable, Hashable {
         self.otherSockets = otherSockets
         self.hugePages = hugePages
         self.deletedFiles = deletedFiles
+        self.mappedFiles = mappedFiles
         self.label = label
     }
 }

@@ -84,6 +84,7 @@ struct ProcessProbe {
 
     private mutating func lookAtMemory() throws(SystemError) {
         let map = try MemoryMap.of(pid: pid)
+        facts.mappedFiles = PageCache.files(map).map(\.file)
         for area in map.areas {
             let name = map.name(of: area)
             if name.hasPrefix("anon_inode:[io_uring]"), facts.anonymousInodes["io_uring"] == nil {

@@ -103,8 +103,10 @@ public struct PageMap: ~Copyable, Sendable {
             for region in buffer.regions[..<n] {
                 body(region.start..<region.end, PageCategories(rawValue: region.categories))
             }
-            if query.maximumPages > 0 || (n == 0 && argument.walk_end <= argument.start) { return }
-            argument.start = argument.walk_end
+            // Where regions took several of the kernel's own buffers, walk_end is where the last full one ended, although the walk
+            // went on behind it (Linux 6.18, do_pagemap_scan): with room left over the walk came to its end.
+            guard n == buffer.regions.count, query.maximumPages == 0 else { return }
+            argument.start = max(argument.walk_end, buffer.regions[n - 1].end)
         }
     }
 

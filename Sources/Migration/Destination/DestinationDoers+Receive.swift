@@ -137,6 +137,8 @@ extension DestinationDoers {
         request.choices.tcpClose = facts.wishes.connections != .keep
         try CgroupPlace(path: HostSurvey.cgroup(of: bundle.config, container: offer.container.id)).clear()
         let runner = try RestoreRunner.start(request)
+        PageCache.read(Array(Set(facts.container.processes.flatMap(\.mappedFiles))), inRoot: bundle.rootPath)
+        PageCache.read(mappedBy: [getpid()])
         for stream in runner.substitutedStreams { logLine("session \(migration): \(stream)") }
         attempt.withLock { ($0.shim, $0.runner) = (shim, runner) }
         try watch(runner)
@@ -150,6 +152,7 @@ extension DestinationDoers {
             while let event = runner.events.next() {
                 switch event {
                 case .held(let cgroup):
+                    runner.readPrograms()
                     if let cgroup { noteCgroup(cgroup) }
                     mailbox.post(.restoreHeld)
                 case .stage(let name):

@@ -77,7 +77,9 @@ final class SourceDump: Sendable {
         skipConnectionTracking()
         try FileIO.writeAtomically(plan.streams.descriptorsFile, to: "\(images)/descriptors.json")
         try criu.advance(to: "pre-dump", within: Self.startLimit)
-        for pid in try processes() {
+        let pids = try processes()
+        PageCache.read(mappedBy: pids + [criu.pid])
+        for pid in pids {
             if let snapshot = try? SmapsSnapshot.of(pid: pid) { smaps.withLock { $0[pid] = snapshot } }
         }
     }
