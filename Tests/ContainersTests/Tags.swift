@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 extension Tag {
@@ -8,4 +9,9 @@ extension Tag {
     /// Needs lab hosts (`lab/up`).
     @Tag static var lab: Self
     @Tag static var slow: Self
+}
+
+extension Trait where Self == ConditionTrait {
+    /// Prints figures and asserts none: only for those who look at them.
+    static var figures: Self { .enabled(if: getenv("MARTLET_FIGURES") != nil, "MARTLET_FIGURES=1 asks for measurements") }
 }

@@ -110,7 +110,8 @@ public enum ProcFS {
             if error.errno == ENOENT || error.errno == ESRCH { return nil }
             throw error
         }
-        for thread in all {
+        // Numbers begin again at pid_max: the leader's needn't be the lowest.
+        for thread in all.sorted(by: { $0 == pid && $1 != pid }) {
             guard let stat = try? ProcessStat.of(thread: thread, in: pid), !stat.hasEnded else { continue }
             if stat.state != .uninterruptible { return (thread, stat.state) }
             fallback = fallback ?? (thread, stat.state)

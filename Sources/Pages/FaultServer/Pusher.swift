@@ -174,7 +174,12 @@ final class Pusher: @unchecked Sendable {
                 var count = 1
                 while count < place.pages, !view.gone.contains(image + UInt64(count * pageSize)) { count += 1 }
                 let source = shared.store.core.data.page(slot, page)
-                return (count, task.port.copy(to: place.address, from: source, length: count * pageSize))
+                func put() -> FaultPort.Answer { task.port.copy(to: place.address, from: source, length: count * pageSize) }
+                // The kernel looks for a changing layout, then for the area, and only then for a changing layout with both held
+                // (mfill_atomic): a page moved away in between is answered as absent, and would be lost. The lock keeps the
+                // move's event unread, so that it's met when asked again.
+                let answer = put()
+                return (count, answer == .absent ? put() : answer)
             }
             single = max(0, single - 1)
             switch answer {

@@ -182,7 +182,7 @@ struct FileSyncTests {
         #expect(to.subtracting(from).isEmpty, "only at the destination")
     }
 
-    @Test func `the difference costs milliseconds when rsync waits for it`() throws {
+    @Test(.figures) func `the difference costs milliseconds when rsync waits for it`() throws {
         var sync = try Sync("frozen")
         try sync.space.shell(
             "cd from/tree; for d in $(seq 100); do mkdir d$d; (cd d$d; touch $(seq -f f%g 100)); done; dd if=/dev/urandom of=data bs=1M count=8 status=none"

@@ -230,7 +230,7 @@ struct NativeFilesTests {
         #expect(pass.watched == watching)
     }
 
-    @Test func `what the freeze costs`() throws {
+    @Test(.figures) func `what the freeze costs`() throws {
         var figures: [String] = []
         for (what, prepare, script) in [
             ("10,000 files, nothing", "for d in $(seq 100); do mkdir d$d; (cd d$d; touch $(seq -f f%g 100)); done", "true"),
