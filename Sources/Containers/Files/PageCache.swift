@@ -23,16 +23,19 @@ public enum PageCache {
     static let head = 1 << 20
     /// Of a program. Larger ones are mostly data.
     static let most = 64 << 20
+    /// A slow disk makes the freeze longer, not the migration fail: peers wait 20 s for an answer.
+    static let patience = Duration.seconds(3)
 
     /// Reads what processes map: of programs all, of others what CRIU looks at. What can't be read is left out.
     public static func read(mappedBy pids: [Int32]) {
+        let end = MonotonicInstant.now + patience
         var done: Set<FileIdentity> = []
         for pid in pids {
             guard let map = try? MemoryMap.of(pid: pid) else { continue }
             for (file, area) in files(map)
             where done.insert(FileIdentity(device: UInt64(area.device), inode: area.inode)).inserted {
                 // By the mapping: the name may lead elsewhere by now, or nowhere.
-                read("/proc/\(pid)/map_files/\(hex(area.start))-\(hex(area.end))", file.isProgram)
+                read("/proc/\(pid)/map_files/\(hex(area.start))-\(hex(area.end))", file.isProgram, until: end)
             }
         }
     }
@@ -40,7 +43,8 @@ public enum PageCache {
     /// Reads files that a container's processes map elsewhere.
     /// - Parameter root: the folder that is its root here.
     public static func read(_ files: [MappedFile], inRoot root: String) {
-        for file in files { read(root + ScopedPath.resolve(file.path, inRoot: root), file.isProgram) }
+        let end = MonotonicInstant.now + patience
+        for file in files { read(root + ScopedPath.resolve(file.path, inRoot: root), file.isProgram, until: end) }
     }
 
     /// Files with a name that a process maps, each once.
@@ -60,14 +64,17 @@ public enum PageCache {
         return found
     }
 
-    private static func read(_ path: String, _ whole: Bool) {
-        guard let file = try? OwnedDescriptor(opening: path, flags: O_RDONLY | O_NONBLOCK | O_NOCTTY) else { return }
+    private static func read(_ path: String, _ whole: Bool, until deadline: MonotonicInstant) {
+        // Opening a device or a FIFO can do something: the kind is asked first.
+        guard deadline.remaining > .zero, let place = try? OwnedDescriptor(opening: path, flags: LINUX_O_PATH) else { return }
         var status = stat()
-        guard fstat(file.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        guard fstat(place.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+            let file = try? OwnedDescriptor(opening: "/proc/self/fd/\(place.raw)", flags: O_RDONLY)
+        else { return }
         let end = min(Int(status.st_size), whole ? most : head)
         withUnsafeTemporaryAllocation(byteCount: head, alignment: 16) { buffer in
             var done = 0
-            while done < end {
+            while done < end && deadline.remaining > .zero {
                 let n = pread(file.raw, buffer.baseAddress, min(head, end - done), done)
                 guard n > 0 else { return }
                 done += n
