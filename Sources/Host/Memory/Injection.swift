@@ -83,7 +83,7 @@ public enum Injection {
         } catch { return .failure(error) }
     }
 
-    /// - Returns: nil if the thread was inside a restartable sequence, or has just started another program.
+    /// - Returns: nil if the thread was inside a restartable sequence, has just started another program, or has just ended.
     private static func attempt(_ pid: Int32, _ deadline: MonotonicInstant) throws(InjectionError) -> Raw? {
         guard let target = try told(pid, { () throws(SystemError) in try ProcFS.liveThread(of: pid) }) else {
             throw .gone(pid: pid)
@@ -97,13 +97,14 @@ public enum Injection {
         let memory = try told(pid) { () throws(SystemError) in try RemoteMemory(thread: target.thread) }
         let instruction = try told(pid) { () throws(SystemError) in try findInstruction(target.thread, memory) }
         guard let instruction else { throw .noInstruction(pid: pid) }
-        let tracee = try seize(pid, target.thread, filtered: status.seccomp != .disabled, deadline)
+        guard let tracee = try seize(pid, target.thread, filtered: status.seccomp != .disabled, deadline) else { return nil }
         let session = InjectionSession(pid: pid, tracee: tracee, instruction: instruction)
         return try session.run(pidfd)
     }
 
+    /// - Returns: nil if the thread has ended meanwhile.
     private static func seize(_ pid: Int32, _ thread: Int32, filtered: Bool, _ deadline: MonotonicInstant) throws(InjectionError)
-        -> Tracee
+        -> Tracee?
     {
         let tracee = try told(pid) { () throws(SystemError) in try Tracee(thread, until: deadline) }
         // Suspending the filter keeps it from killing the process for a call that it never makes by itself.
@@ -112,6 +113,8 @@ public enum Injection {
             return tracee
         } catch {
             if error.errno != EPERM { throw InjectionError(pid, error) }
+            // EPERM is also the answer for a thread that has ended while others go on (kernel/ptrace.c, ptrace_attach).
+            if (try? ProcessStat.of(thread: thread, in: pid))?.hasEnded ?? true { return nil }
             if filtered { throw .seccomp(pid: pid) }
         }
         do { try tracee.seize(suspendSeccomp: false) } catch { throw InjectionError(pid, error) }
