@@ -85,15 +85,20 @@ extension DestinationMachine {
     }
 
     private mutating func filled() -> [DestinationAction] {
-        state.stage = .leaving
+        state.stage = .leaving(cleared: false, alone: false)
         return [.send(.filled), .enter(.clean), .clean, .startTimer(.bye, Patience.bye)]
     }
 
-    mutating func leaving(_ event: DestinationEvent) -> [DestinationAction] {
+    /// A migration without `done` stands in the way of the next one, so a session whose peer has gone clears up first.
+    mutating func leaving(_ cleared: Bool, alone: Bool, _ event: DestinationEvent) -> [DestinationAction] {
         switch event {
-        // Nobody needs to wait for `done`: without it recovery finds a running container and clears up again.
-        case .cleaned, .failed(.clean, _): return [record(.done)]
+        case .cleaned, .failed(.clean, _):
+            state.stage = .leaving(cleared: true, alone: alone)
+            return [record(.done)] + (alone ? finish(Ending(.migrated)) : [])
         case .received(.release), .received(.abort): return [.send(.filled)]
+        case .received(.bye) where !cleared, .peerLost where !cleared:
+            state.stage = .leaving(cleared: false, alone: true)
+            return []
         case .received(.bye), .peerLost, .timer(.bye), .interrupted: return finish(Ending(.migrated))
         default: return []
         }
@@ -156,7 +161,7 @@ extension DestinationMachine {
             // `aborted` behind `released` means that the held copy died before it was let go.
             let aborted = records.last { $0.kind == .aborted }
             if aborted == nil, records.contains(where: { $0.kind == .released }) {
-                state.stage = .leaving
+                state.stage = .leaving(cleared: true, alone: false)
             } else {
                 state.stage = .aborted(Problem(what: "receive the container", why: aborted?.reason ?? "aborted"))
             }

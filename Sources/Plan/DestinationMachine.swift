@@ -31,8 +31,8 @@ struct DestinationState: Hashable, Sendable {
         case thawing
         /// Runs. → leaving
         case filling(Running?)
-        /// Misses nothing; clearing up. → finished
-        case leaving
+        /// Misses nothing; clearing up, and, when that is done and the peer has gone, → finished
+        case leaving(cleared: Bool, alone: Bool)
 
         /// The held copy is being killed. → aborting
         case discarding(Problem)
@@ -142,7 +142,7 @@ public struct DestinationMachine: ~Copyable, Sendable {
         case .releasing: return releasing(event)
         case .thawing: return thawing(event)
         case .filling(let running): return filling(running, event)
-        case .leaving: return leaving(event)
+        case .leaving(let cleared, let alone): return leaving(cleared, alone: alone, event)
         case .discarding(let why): return discarding(why, event)
         case .aborting(let why, let gone): return aborting(why, gone: gone, event)
         case .aborted(let why): return aborted(why, event)

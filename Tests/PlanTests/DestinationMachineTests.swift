@@ -55,6 +55,14 @@ import Testing
         #expect(finished)
     }
 
+    @Test(arguments: [DestinationEvent.received(.bye), .peerLost(Sample.problem)])
+    func `a session whose source goes while it clears up says done before it ends`(_ end: DestinationEvent) {
+        var machine = Self.machine(after: 16)
+        #expect(machine.handle(end) == [])
+        let actions = machine.handle(.cleaned)
+        #expect(actions.contains(Self.journal(.done)) && actions.last == .finish(Ending(.migrated)))
+    }
+
     @Test(arguments: 4...11)
     func `before ready was said a lost source means discard`(_ count: Int) {
         var machine = Self.machine(after: count)
