@@ -18,6 +18,8 @@ final class DestinationDoers: Sendable {
     let attempt: Mutex<Attempt>
     let credentials: Credentials?
     let steps = StepLog()
+    /// Held while something is made that `discard` removes: it waits for what is in flight, and nothing is made behind it.
+    private let making = Mutex<Void>(())
     let restoreReleasedAt = Atomic<Int64>(0)
     private let journal = Mutex<JournalFile?>(nil)
     /// Bytes that came on streams of which the source sent the last mark.
@@ -112,15 +114,27 @@ final class DestinationDoers: Sendable {
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
         case .check(let offer): work("check", .check) { try self.check(offer) }
-        case .prepare(let order): work("prepare", .prepare) { try self.prepare(order) }
-        case .startRestore: work("standby", .startRestore) { try self.startRestore() }
+        case .prepare(let order): work("prepare", .prepare) { try self.make { try self.prepare(order) } }
+        case .startRestore: work("standby", .startRestore) { try self.make { try self.startRestore() } }
         case .takeAddress: work("address", .restore) { try self.takeAddress() }
         case .releaseRestore(let shipped): work("restore", .restore) { try self.releaseRestore(shipped) }
         case .thaw: work("thaw", .thaw) { try self.thaw() }
         case .startFill: work("fill", .fill) { try self.startFill() }
-        case .discard: work("discard", .discard) { try self.discard() }
+        case .discard:
+            work("discard", .discard) {
+                self.attempt.withLock { $0.discarding = true }
+                self.making.withLock { _ in }
+                try self.discard()
+            }
         case .clean: work("clean", .clean) { try self.clean() }
         case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
+        }
+    }
+
+    private func make(_ body: () throws -> Void) throws {
+        try making.withLock { _ in
+            guard !attempt.withLock({ $0.discarding }) else { return }
+            try body()
         }
     }
 

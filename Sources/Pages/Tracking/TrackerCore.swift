@@ -149,6 +149,7 @@ final class TrackerCore {
                 space.untracked = "\(error)"
                 switch error {
                 case .thirtyTwoBit, .seccomp, .dispatched, .noInstruction: space.attempts = 0  // won't change
+                case .uninterruptible: break  // a look at /proc, and sooner or later it's awake
                 default: space.attempts -= 1
                 }
             }
