@@ -85,7 +85,7 @@ public enum DestinationStanding: Hashable, Sendable {
 
 public struct Offer: Hashable, Sendable, Codable {
     /// Version of the control protocol; the destination refuses one that it does not know.
-    public static let currentVersion = 1
+    public static let currentVersion = 2
 
     public var version: Int
     public var migration: MigrationID

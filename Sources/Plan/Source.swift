@@ -101,9 +101,9 @@ public enum SourceAction: Hashable, Sendable {
     case startRound(Int)
     /// Start the dump, held at `pre-dump` → `criuHeld`.
     case startCriu
-    /// Start capture, hold new connections, close the port → `networkCut`.
+    /// Listen to what comes for the container, hold newcomers back, wait until its sockets are empty → `networkCut`.
     case cutNetwork
-    /// → `frozen`
+    /// Freeze the cgroup, then close the ports: what the container said while it ran still goes out → `frozen`.
     case freeze
     /// Write hidden ranges and cached smaps, answer `pre-dump` → `dumped`.
     case releaseCriu

@@ -22,6 +22,8 @@ public struct HostView: Decodable, Sendable {
     public var files: [String]
     public var links: [String]
     public var tables: [String]
+    /// Open journals, as `martlet status --json` tells them.
+    public var journals: [String]
 
     /// Looks at a host now.
     public init(of host: LabHost) throws {
@@ -56,6 +58,7 @@ public struct HostView: Decodable, Sendable {
         all += files.filter { !Self.mayStay($0, container, here) }.map { "file \($0)" }
         all += links.filter { !(here && $0.hasPrefix("v-")) }.map { "link \($0)" }
         all += tables.map { "nftables \($0)" }
+        all += journals.map { "journal \($0)" }
         return all
     }
 
@@ -129,8 +132,6 @@ public struct World: Sendable {
         for line in try HostView(of: host).lines(without: container) {
             if let count = known[line], count > 0 { known[line] = count - 1 } else { left.append("\(host): \(line)") }
         }
-        let open = try host.run(["martlet", "status", "--json"])
-        if !open.output.isEmpty { left.append("\(host): journal \(open.outputText)") }
         return left
     }
 }

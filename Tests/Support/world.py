@@ -62,6 +62,12 @@ def tables():
     return sorted(answer.stdout.splitlines())
 
 
+def journals():
+    """What a migration left to be finished or undone; an end without any output is good order."""
+    answer = subprocess.run(["martlet", "status", "--json"], capture_output=True, text=True)
+    return answer.stdout.splitlines()
+
+
 FOLDERS = [
     "/run", "/run/martlet", "/run/martlet/sessions", "/run/runc", "/run/crun", "/run/netns", "/data", "/tmp", "/dev/shm",
     "/var/tmp",
@@ -74,4 +80,5 @@ print(json.dumps({
     "files": [f"{folder}/{name}" for folder in FOLDERS for name in names(folder)],
     "links": names("/sys/class/net"),
     "tables": tables(),
+    "journals": journals(),
 }))

@@ -11,6 +11,7 @@ final class RecordingSink: FrameSink {
         case stale(UInt32, PageRun)
         case live(UInt32, [PageRun])
         case blob(UInt32, UInt64, [UInt8])
+        case packet(Int, [UInt8])
         case mark(UInt64)
         case end
     }
@@ -45,6 +46,10 @@ final class RecordingSink: FrameSink {
                 events.append(.blob(id, offset, Array(bytes)))
             }
         }
+    }
+
+    func packet(interface: Int, bytes: UnsafeRawBufferPointer) {
+        state.withLock { $0.append(.packet(interface, Array(bytes))) }
     }
 
     func mark(token: UInt64) { state.withLock { $0.append(.mark(token)) } }

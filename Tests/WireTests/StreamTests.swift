@@ -33,6 +33,7 @@ final class MemorySink: FrameSink {
     func stale(space: SpaceID, run: PageRun) {}
     func live(space: SpaceID, runs: [PageRun]) { state.withLock { $0.live += runs } }
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) { state.withLock { $0.bytes += bytes.count } }
+    func packet(interface: Int, bytes: UnsafeRawBufferPointer) {}
     func mark(token: UInt64) { marks.post(token) }
     func end() {}
 }

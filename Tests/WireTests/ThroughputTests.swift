@@ -12,6 +12,7 @@ private final class Drain: FrameSink {
     func stale(space: SpaceID, run: PageRun) {}
     func live(space: SpaceID, runs: [PageRun]) {}
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) {}
+    func packet(interface: Int, bytes: UnsafeRawBufferPointer) {}
     func mark(token: UInt64) {}
     func end() {}
 }

@@ -17,7 +17,7 @@ public struct CriuConfiguration: Hashable, Sendable, Codable {
         "cpu-cap", "enable-external-masters", "enable-external-sharing", "enable-fs", "evasive-devices", "ext-mount-map",
         "ext-unix-sk", "external", "file-locks", "file-validation", "force-irmap", "ghost-limit", "irmap-scan-path",
         "link-remap", "lsm-profile", "mntns-compat-mode", "shell-job", "skip-file-rwx-check", "skip-mnt", "tcp-close",
-        "tcp-established", "tcp-skip-in-flight", "timeout", "weak-sysctls",
+        "skip-in-flight", "tcp-established", "timeout", "weak-sysctls",
     ]
 
     public init(_ text: String) {
@@ -55,6 +55,9 @@ public struct CriuConfiguration: Hashable, Sendable, Codable {
         }
         return nil
     }
+
+    /// Adds an option of Martlet's own.
+    mutating func add(_ option: String) { if !kept.contains(option) { kept.append(option) } }
 
     /// `verbosity`, to see why a dump or restore fails or lingers: 4 is everything and costs milliseconds. In the request, where it
     /// counts from CRIU's first line on.

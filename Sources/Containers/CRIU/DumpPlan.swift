@@ -36,6 +36,8 @@ public struct DumpPlan: Hashable, Sendable {
     ) throws(SystemError) {
         self.streams = streams
         configuration = CriuConfiguration(of: config)
+        // Without it a connection that nobody accepted makes the whole dump fail. `NetworkCut` sees to it that there is none.
+        configuration.add("skip-in-flight")
         options = CriuOptions()
         options.pid = container.pid
         options.root = rootPath

@@ -27,7 +27,7 @@ struct OpenDescriptor {
             }
             // All of the file is asked by our own descriptor, which stays the same file.
             var details = linux_file_details()
-            try kernelResult("statx", link, linux_file_details(file.raw, &details))
+            try kernelResult("fstat", link, linux_file_details(file.raw, &details))
             let target = try FileIO.readLink("/proc/self/fd/\(file.raw)")
             let mount = DescriptorInfo(try FileIO.read("/proc/self/fdinfo/\(file.raw)"))
             guard let info = try FileIO.readIfPresent("/proc/\(pid)/fdinfo/\(number)") else { continue }

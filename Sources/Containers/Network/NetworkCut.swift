@@ -1,32 +1,48 @@
 public import Host
-
-/// Holds the frames that arrive for the container while it is cut off and gives them back afterwards.
-///
-/// The place for keeping established connections without a stall (docs/design.md, "Connections"): begin before the freeze
-/// (AF_PACKET with virtio headers on the host's end of the veth, SYNs held back), deliver after the port
-/// is open: at the destination after the restore, or at the source after a rollback.
-public protocol FrameHold: Sendable {
-    /// Frames from now on are kept. Called right before the port closes.
-    func begin() throws(SystemError)
-    /// Frames are given to the container, oldest first. Called right after the port opened and was announced.
-    func deliver() throws(SystemError)
-    /// They are thrown away: the container runs elsewhere.
-    func drop()
-}
+import Synchronization
 
 /// The source's side: takes the container off the network and, after a rollback, back on.
 ///
-/// All sockets and messages are made by `init`; `cut` is one netlink message an interface, 0.1 ms.
+/// All sockets and messages are made by `init`; `cut` is one netlink message an interface, 0.1 ms. Where connections are kept,
+/// `hold` begins before the freeze to listen to what comes for the container, and to keep newcomers from it; whatever came
+/// meanwhile is `handOn`-ed to the destination, and given to the container here after a rollback. So nobody has to repeat
+/// anything, which would take 200 ms and more (docs/network.md).
 public final class NetworkCut: Sendable {
     private let ports: [BridgePort]
     private let announcers: [Announcer]
-    private let hold: (any FrameHold)?
+    private let holding: Holding?
+    private let capture = Mutex<FrameCapture?>(nil)
+    /// Whether its sockets ran empty while newcomers were held back.
+    private let ranEmpty = Mutex(false)
 
-    /// - Parameter description: gathered on this host. A namespace that isn't `named` has nothing to cut.
-    public init(_ description: NetworkDescription, hold: (any FrameHold)? = nil) throws(SystemError) {
-        self.hold = hold
+    /// What keeping connections takes.
+    private struct Holding: Sendable {
+        var interfaces: [(number: Int, bridge: String, mac: MACAddress)]
+        var hold: NewcomerHold
+        var queues: SocketQueues
+        var injectors: [Int: FrameInjector] = [:]
+
+        init(_ description: NetworkDescription, _ path: String) throws(SystemError) {
+            interfaces = []
+            for (number, interface) in description.interfaces.enumerated() where interface.isSupported {
+                guard let bridge = interface.bridge, let mac = MACAddress(interface.mac) else { continue }
+                interfaces.append((number, bridge, mac))
+                injectors[number] = try FrameInjector(hostName: interface.hostName ?? "", mac: mac)
+            }
+            hold = NewcomerHold(path: path)
+            queues = try SocketQueues(namespace: path)
+        }
+    }
+
+    /// Longest wait for the container to fetch what waits at its sockets.
+    private static let patience = Duration.milliseconds(300)
+
+    /// - Parameters:
+    ///   - description: gathered on this host. A namespace that isn't `named` has nothing to cut.
+    ///   - keepsConnections: whether clients shall find their connections again.
+    public init(_ description: NetworkDescription, keepsConnections: Bool) throws(SystemError) {
         guard description.kind == .named, let path = description.path else {
-            (ports, announcers) = ([], [])
+            (ports, announcers, holding) = ([], [], nil)
             return
         }
         ports = try description.interfaces.filter(\.isSupported).map { interface throws(SystemError) in
@@ -35,19 +51,70 @@ public final class NetworkCut: Sendable {
         announcers = try NetworkNamespace(path: path).run { () throws(SystemError) in
             try Announcer.all(of: description)
         }
+        holding = try keepsConnections ? Holding(description, path) : nil
     }
 
-    /// Closes the ports: no frame of the container leaves any more and none arrives. Right before the freeze.
+    /// Before the freeze, 10 to 30 ms: listens, holds newcomers back, and waits until the container has fetched what waits.
+    /// - Returns: what it left waiting.
+    public func hold() throws -> WaitingInput {
+        guard let holding else { return WaitingInput() }
+        let capture = try FrameCapture(holding.interfaces)
+        self.capture.withLock { $0 = capture }
+        capture.forgetAll()
+        try holding.hold.begin()
+        let left = try waitForEmptyQueues(holding)
+        ranEmpty.withLock { $0 = left.isEmpty }
+        return left
+    }
+
+    private func waitForEmptyQueues(_ holding: Holding) throws(SystemError) -> WaitingInput {
+        let deadline = MonotonicInstant.now + Self.patience
+        while true {
+            let waiting = try holding.queues.waiting(handshakes: true)
+            if waiting.isEmpty || .now > deadline { return waiting }
+            sleepThread(.milliseconds(1))
+        }
+    }
+
+    /// Frozen: whether nothing came to wait between the last look and the freeze, which would be lost. True as well for a
+    /// container that didn't fetch what waited before: another try would end no better.
+    public func isEmpty() throws(SystemError) -> Bool {
+        guard let holding, ranEmpty.withLock({ $0 }) else { return true }
+        return try holding.queues.waiting(handshakes: false).isEmpty
+    }
+
+    /// Closes the ports: no frame of the container leaves any more and none arrives. Right behind the freeze: an answer that it
+    /// gave while it ran still goes out, or it would be repeated only after a second.
     public func cut() throws(SystemError) {
-        try hold?.begin()
+        capture.withLock { $0 }?.keepNewcomers()
         for port in ports { try port.set(.closed) }
     }
 
-    /// Opens the ports again and announces the addresses: the destination may have drawn them over already.
+    /// Hands on what came since, and what comes, until `release` or `uncut`. Blocks.
+    public func handOn(_ send: ([CapturedFrame]) throws -> Void) rethrows {
+        try capture.withLock { $0 }?.handOn(send)
+    }
+
+    /// Opens the ports again and announces the addresses, should the destination have drawn them over already; then the container
+    /// gets what came for it meanwhile.
     public func uncut() throws(SystemError) {
+        let capture = capture.withLock { capture in
+            defer { capture = nil }
+            return capture
+        }
+        capture?.end()
+        holding?.hold.end()  // before newcomers are given
         for port in ports { try port.set(.open) }
+        for frame in capture?.all() ?? [] { holding?.injectors[frame.interface]?.give(frame) }
         for announcer in announcers { try announcer.announce() }
-        try hold?.deliver()
+    }
+
+    /// The container runs elsewhere: nothing is kept any more. Closing the sockets takes up to 31 ms.
+    public func release() {
+        capture.withLock { capture in
+            capture?.end()
+            capture = nil
+        }
     }
 }
 

@@ -16,6 +16,7 @@ public final class NetworkPreparation: Sendable {
     public let made: Made
     private let ports: [BridgePort]
     private let announcers: [Announcer]
+    private let injectors: [Int: FrameInjector]
 
     /// Makes namespace, interfaces, addresses, routes and neighbours, with the bridge's ports closed.
     ///
@@ -30,6 +31,7 @@ public final class NetworkPreparation: Sendable {
         do throws(NetworkError) {
             if description.kind == .named, let path = description.path { try builder.build(path, willMake) }
             ports = builder.ports
+            injectors = builder.injectors
             announcers = try builder.announcers()
             made = builder.made
         } catch {
@@ -44,11 +46,19 @@ public final class NetworkPreparation: Sendable {
         for port in ports { try port.set(.closed) }
     }
 
-    /// Puts the container on the network: ports open, addresses announced. One message and one frame each.
-    public func open() throws(SystemError) {
+    /// Puts the container on the network: ports open, frames that came for it meanwhile given, addresses announced, so that
+    /// what comes then comes behind them. One message and one frame each.
+    public func open(giving: () -> Void = {}) throws(SystemError) {
         for port in ports { try port.set(.open) }
+        giving()
         try announce()
     }
+
+    /// Whether a frame may be given to the container: one of its interfaces, and its address.
+    public func takes(_ frame: CapturedFrame) -> Bool { injectors[frame.interface]?.takes(frame) ?? false }
+
+    /// Gives a frame to the container, as if it had come over its cable. The port is open.
+    public func give(_ frame: CapturedFrame) { injectors[frame.interface]?.give(frame) }
 
     /// Announces once more (a frame may be lost).
     public func announce() throws(SystemError) {
@@ -83,6 +93,7 @@ struct NetworkBuilder {
     let bridge: String?
     var made = NetworkPreparation.Made()
     var ports: [BridgePort] = []
+    var injectors: [Int: FrameInjector] = [:]
 
     init(description: NetworkDescription, bridge: String?) {
         self.description = description
@@ -99,7 +110,7 @@ struct NetworkBuilder {
         let inside = IPTool(namespace: path)
         try inside.run(["link", "set", "lo", "up"])
         try applySettings(path)
-        for interface in description.interfaces {
+        for (number, interface) in description.interfaces.enumerated() {
             guard interface.isSupported, let bridge = bridge ?? interface.bridge else {
                 throw .unexpected("interface \(interface.name) is no veth in a bridge")
             }
@@ -110,6 +121,9 @@ struct NetworkBuilder {
             made = next
             try plug(interface, hostName, bridge, inside)
             try configure(interface, inside)
+            if let mac = MACAddress(interface.mac) {
+                do { injectors[number] = try FrameInjector(hostName: hostName, mac: mac) } catch { throw .system(error) }
+            }
         }
         try addRoutes(inside)
         for entry in description.neighbours {

@@ -15,6 +15,7 @@ struct Attempt {
     var bundle: OCIBundle?
     var places: [BundleKeeper.Made] = []
     var network: NetworkPreparation?
+    var frames: FrameInbox?
     var store: PageStore?
     var images: ImageReceiver?
     var server: FaultServer?

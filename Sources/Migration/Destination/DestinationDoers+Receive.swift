@@ -83,18 +83,19 @@ extension DestinationDoers {
             attempt.streams = order.streams
             (attempt.store, attempt.server, attempt.images) = (store, server, images)
             (attempt.places, attempt.network) = (places, network)
+            attempt.frames = FrameInbox(network)
         }
         mailbox.post(.prepared(Prepared(rootfs: offer.container.rootfs, takesAddresses: facts.container.network.kind == .named)))
     }
 
     func adoptData(_ connection: Connection, _ stream: Int) throws {
         link.add(connection)
-        let (store, images, streams) = attempt.withLock { ($0.store, $0.images, $0.streams) }
+        let (store, images, streams, frames) = attempt.withLock { ($0.store, $0.images, $0.streams, $0.frames) }
         // A session that took over in the fill still takes pages that stayed behind, and nothing else.
         guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
-        let sink = StoreSink(stream: stream, store: store, images: images, marks: marks.withLock { $0 })
+        let sink = StoreSink(stream: stream, store: store, images: images, frames: frames, marks: marks.withLock { $0 })
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
             if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
         }

@@ -99,14 +99,16 @@ extension DestinationDoers {
     }
 
     func thaw() throws {
-        let (runner, site, network) = attempt.withLock { ($0.runner, $0.site, $0.network) }
+        let (runner, site, network, frames) = attempt.withLock { ($0.runner, $0.site, $0.network, $0.frames) }
         if let runner {
             if attempt.withLock({ $0.held }) == .yet, !runner.isAlive { copyDied(surely: true) }
             guard attempt.withLock({ $0.beginThaw() }) else { return }  // its end was told
         }
         try steps.time("thaw") { if let runner { try runner.go() } else { try site?.thaw() } }
         let thawedAt = MonotonicInstant.now.nanoseconds
-        if let network { try network.open() } else { try reopenNetwork() }
+        try steps.time("open the network") {
+            if let network { try network.open { frames?.open() } } else { try reopenNetwork() }
+        }
         let pid = (try? site?.cgroup.processes().first) ?? 0
         mailbox.post(.thawed(Running(thawedAt: thawedAt, pid: pid, steps: steps.steps)))
     }
@@ -157,10 +159,9 @@ extension DestinationDoers {
     }
 
     func discard() throws {
-        let attempt = self.attempt.withLock { attempt in
-            (attempt.discarding, attempt.ending) = (true, true)
-            return attempt
-        }
+        self.attempt.withLock { ($0.discarding, $0.ending) = (true, true) }
+        making.withLock { _ in }
+        let attempt = self.attempt.withLock { $0 }
         attempt.exit?.stop()
         // Each thing by itself: what one can't undo is no reason to leave the others.
         var failure: (any Error)?

@@ -19,7 +19,7 @@ final class DestinationDoers: Sendable {
     let credentials: Credentials?
     let steps = StepLog()
     /// Held while something is made that `discard` removes: it waits for what is in flight, and nothing is made behind it.
-    private let making = Mutex<Void>(())
+    let making = Mutex<Void>(())
     let restoreReleasedAt = Atomic<Int64>(0)
     private let journal = Mutex<JournalFile?>(nil)
     /// Bytes that came on streams of which the source sent the last mark.
@@ -120,12 +120,7 @@ final class DestinationDoers: Sendable {
         case .releaseRestore(let shipped): work("restore", .restore) { try self.releaseRestore(shipped) }
         case .thaw: work("thaw", .thaw) { try self.thaw() }
         case .startFill: work("fill", .fill) { try self.startFill() }
-        case .discard:
-            work("discard", .discard) {
-                self.attempt.withLock { $0.discarding = true }
-                self.making.withLock { _ in }
-                try self.discard()
-            }
+        case .discard: work("discard", .discard) { try self.discard() }
         case .clean: work("clean", .clean) { try self.clean() }
         case .enter, .note, .startTimer, .stopTimer, .finish: break  // the runner's own
         }

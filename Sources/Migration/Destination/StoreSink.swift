@@ -1,3 +1,4 @@
+import Containers
 import Host
 import Model
 import Pages
@@ -40,15 +41,18 @@ final class StoreSink: FrameSink {
     private let stream: Int
     private let store: PageStore
     private let images: ImageReceiver?
+    private let frames: FrameInbox?
     private let marks: LandingMarks?
     /// Spaces whose live set has been begun by this migration's final list.
     private let onEnd: @Sendable () -> Void
 
-    /// - Parameters images, marks: nil in a session that took over after the restore.
+    /// - Parameters images, frames, marks: nil in a session that took over after the restore.
     init(
-        stream: Int, store: PageStore, images: ImageReceiver?, marks: LandingMarks?, onEnd: @escaping @Sendable () -> Void = {}
+        stream: Int, store: PageStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
+        onEnd: @escaping @Sendable () -> Void = {}
     ) {
-        (self.stream, self.store, self.images, self.marks, self.onEnd) = (stream, store, images, marks, onEnd)
+        (self.stream, self.store, self.images, self.frames, self.marks) = (stream, store, images, frames, marks)
+        self.onEnd = onEnd
     }
 
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
@@ -70,6 +74,10 @@ final class StoreSink: FrameSink {
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
         guard let images else { throw SinkFailure("an image came after the restore") }
         try images.take(id: id, offset: offset, bytes: bytes)
+    }
+
+    func packet(interface: Int, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
+        try frames?.take(CapturedFrame(interface: interface, bytes: Array(bytes)))
     }
 
     func mark(token: UInt64) throws(SinkFailure) { marks?.note(stream, token) }

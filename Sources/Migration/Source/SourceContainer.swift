@@ -98,7 +98,7 @@ struct SourceContainer: Sendable {
 
     /// What the destination has to know.
     func facts(for options: MigrationOptions) throws -> SourceFacts {
-        var wishes = PreflightWishes(connections: .init(options.tcp))
+        var wishes = PreflightWishes(connections: .init(options.tcp, description.network))
         wishes.ghostLimit = ByteCount(
             CriuConfiguration(of: bundle.config).ghostLimit ?? Int(DumpPlan.Choices().ghostLimit))
         wishes.volumes = VolumeWishes(paths: options.copyVolumes, all: options.copyAllVolumes, replace: options.replaceVolumes)
@@ -126,19 +126,22 @@ struct SourceContainer: Sendable {
             folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] },
             note: { reporter.report(.note($0)) })
         return SourceDoers.Parts(
-            memory: memory, dump: dump, files: files, network: try NetworkCut(facts.container.network), facts: facts,
-            freezer: freezer,
-            exit: try ExitWatch(pid: state.pid, cgroup: cgroup) { mailbox.post(.containerExited) })
+            memory: memory, dump: dump, files: files,
+            network: try NetworkCut(facts.container.network, keepsConnections: facts.wishes.connections == .keep), facts: facts,
+            freezer: freezer, exit: try ExitWatch(pid: state.pid, cgroup: cgroup) { mailbox.post(.containerExited) },
+            note: { reporter.report(.note($0)) })
     }
 }
 
 extension PreflightWishes.Connections {
-    init(_ tcp: MigrationOptions.TCP) {
-        switch tcp {
-        case .established: self = .keep
-        case .close: self = .close
-        case .auto: self = .closeUnasked
-        }
+    /// - Parameter network: with an address of its own that moves along connections are kept unless somebody wants otherwise.
+    init(_ tcp: MigrationOptions.TCP, _ network: ContainerDescription.NetworkKind) {
+        self =
+            switch tcp {
+            case .established: .keep
+            case .close: .close
+            case .auto: network == .movable ? .keep : .closeUnasked
+            }
     }
 }
 

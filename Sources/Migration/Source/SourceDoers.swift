@@ -32,6 +32,7 @@ final class SourceDoers: Sendable {
         var freezer: CgroupFreezer
         /// Tells when the container ends by itself.
         var exit: ExitWatch
+        var note: @Sendable (String) -> Void
     }
 
     init(
@@ -70,14 +71,17 @@ final class SourceDoers: Sendable {
                 self.mailbox.post(.criuHeld)
             }
         case .cutNetwork:
-            now(.cutNetwork) {
-                try $0.network.cut()
+            step("hold", .cutNetwork) {
+                let network = $0.network
+                let left = try self.steps.time("hold newcomers") { try network.hold() }
+                if !left.isEmpty { self.note(left) }
                 self.mailbox.post(.networkCut)
             }
         case .freeze:
             now(.freeze) {
                 $0.files.containerStops()
                 try $0.freezeSeizable()
+                try $0.network.cut()
                 self.mailbox.post(.frozen)
             }
         case .releaseCriu:
@@ -99,6 +103,7 @@ final class SourceDoers: Sendable {
         case .shipImages:
             step("ship", .ship) {
                 self.mailbox.post(.imagesShipped(try self.ship($0)))
+                self.handOn($0)
                 $0.dump.checkSkeleton()
             }
         case .serveMissing: background("serve") { self.serveMissing() }
@@ -171,6 +176,31 @@ final class SourceDoers: Sendable {
             streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
     }
 
+    /// What comes for the container goes after the images, as it comes.
+    private func handOn(_ parts: Parts) {
+        background("frames") {
+            do {
+                let stream = try parts.memory.imageStream()
+                try parts.network.handOn { frames in
+                    for frame in frames {
+                        try frame.bytes.withUnsafeBytes { try stream.packet(interface: frame.interface, bytes: $0) }
+                    }
+                    try stream.flush()
+                }
+            } catch {
+                // The loss of the peer is told by its own event. Whoever sent the frames repeats them.
+            }
+        }
+    }
+
+    private func note(_ left: WaitingInput) {
+        var words: [String] = []
+        if left.connections > 0 { words.append("\(left.connections) new connections that it does not accept: they will be reset") }
+        if left.datagramBytes > 0 { words.append("datagrams that it does not read: they are lost") }
+        if left.handshakes > 0 { words.append("\(left.handshakes) handshakes that do not end") }
+        parts?.note("the container has waiting: " + words.joined(separator: "; "))
+    }
+
     /// By the attempt that froze them, or from what it noted.
     private func serveMissing() {
         do {
@@ -206,7 +236,7 @@ final class SourceDoers: Sendable {
     private func network() throws -> NetworkCut? {
         if let parts { return parts.network }
         guard let facts = facts() else { return nil }
-        return try NetworkCut(facts.container.network)
+        return try NetworkCut(facts.container.network, keepsConnections: facts.wishes.connections == .keep)
     }
 
     private func rollBack(_ steps: [UndoStep]) {
@@ -254,6 +284,7 @@ final class SourceDoers: Sendable {
 
     private func clean(keepContainer: Bool) {
         do {
+            parts?.network.release()
             parts?.memory.stop()
             if keepContainer { try site.cgroup.remove() } else { try removeContainer() }
             Places.clear(migration)
@@ -265,11 +296,12 @@ final class SourceDoers: Sendable {
 }
 
 extension SourceDoers.Parts {
-    /// Freezes; a task inside vfork counts as frozen and yet can't be dumped, so it gets a moment to come out of it.
+    /// Freezes; a task inside vfork counts as frozen and yet can't be dumped, so it gets a moment to come out of it; and one to
+    /// fetch what came to its sockets at the last moment.
     fileprivate func freezeSeizable() throws {
         for _ in 0..<20 {
             try freezer.freeze()
-            if UnseizableTasks.find(among: try freezer.cgroup.processes()).isEmpty { return }
+            if UnseizableTasks.find(among: try freezer.cgroup.processes()).isEmpty, try network.isEmpty() { return }
             try freezer.thaw()
             sleepThread(.milliseconds(2))
         }

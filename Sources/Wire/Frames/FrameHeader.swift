@@ -18,6 +18,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case warm = 7
     /// Neighbouring pages whose content, if any came before, is void: it follows after the release (hybrid).
     case stale = 8
+    /// A frame of the network that came for the container while it was cut off.
+    case packet = 9
 
     var codecsDue: String { allowsCompression ? "0 (none), 1 (lz4) or 2 (zstd)" : "0 (none)" }
     var allowsCompression: Bool { self == .pages || self == .blob }
@@ -32,8 +34,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
 /// | 2 | 2 | zero |
 /// | 4 | 4 | length of the payload that follows |
 /// | 8 | 4 | address space (pages, zero, stale, live), blob (blob), else zero |
-/// | 12 | 4 | count: pages (pages, zero, stale), runs (live), unpacked bytes (blob), else zero |
-/// | 16 | 8 | first address (pages, zero, stale), offset (blob), token (mark), else zero |
+/// | 12 | 4 | count: pages (pages, zero, stale), runs (live), unpacked bytes (blob, packet), else zero |
+/// | 16 | 8 | first address (pages, zero, stale), offset (blob), token (mark), interface (packet), else zero |
 struct FrameHeader: Equatable {
     static let byteCount = 24
 
@@ -48,7 +50,7 @@ struct FrameHeader: Equatable {
     var unpackedLength: Int {
         switch kind {
         case .pages: Int(count) * pageSize
-        case .blob: Int(count)
+        case .blob, .packet: Int(count)
         case .live: Int(count) * FrameLimit.liveRunBytes
         case .warm: Int(payloadLength)
         case .zero, .stale, .mark, .end: 0

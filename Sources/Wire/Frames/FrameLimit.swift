@@ -12,6 +12,10 @@ enum FrameLimit {
     static let blobBytes: UInt32 = 2 << 20
     /// Filler in one frame.
     static let warmBytes: UInt32 = 64 << 10
+    /// A frame of the network with its virtio_net_hdr: at least an Ethernet header, at most 64 KiB of segmentation offload.
+    static let packetBytes: ClosedRange<UInt32> = 24...65_819
+    /// Interfaces that a container may have.
+    static let interfaces: UInt64 = 256
     /// End of the user's half of the address space with five page-table levels (arch/x86: 2^56).
     static let addressEnd: UInt64 = 1 << 56
     /// No image file is larger than this.
@@ -41,6 +45,12 @@ extension FrameHeader {
             guard address <= FrameLimit.blobEnd - UInt64(count) else {
                 throw .range(kind: kind, start: address, length: UInt64(count))
             }
+        case .packet:
+            try requireZero(UInt64(space), "space")
+            guard FrameLimit.packetBytes.contains(count) else {
+                throw .count(kind: kind, came: count, due: FrameLimit.packetBytes)
+            }
+            guard address < FrameLimit.interfaces else { throw .range(kind: kind, start: address, length: 1) }
         case .mark:
             try requireZero(UInt64(space), "space")
             try requireZero(UInt64(count), "count")
@@ -58,7 +68,7 @@ extension FrameHeader {
         switch kind {
         case .warm: due = 0...FrameLimit.warmBytes
         case _ where codec != .none: due = 1...max(1, unpacked)
-        case .pages, .blob, .live, .zero, .stale, .mark, .end: due = unpacked...unpacked
+        case .pages, .blob, .live, .packet, .zero, .stale, .mark, .end: due = unpacked...unpacked
         }
         guard due.contains(payloadLength) else {
             throw .payloadLength(kind: kind, came: payloadLength, due: due)

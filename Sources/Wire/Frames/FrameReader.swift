@@ -114,8 +114,8 @@ public struct FrameReader: ~Copyable {
     private mutating func begin(_ header: FrameHeader, _ sink: any FrameSink) throws(FrameError) {
         let length = Int(header.payloadLength)
         switch header.kind {
-        case .pages, .blob, .live:
-            if header.codec != .none || (header.kind == .live && length > 0) {
+        case .pages, .blob, .live, .packet:
+            if header.codec != .none || (header.kind != .pages && header.kind != .blob && length > 0) {
                 state = .collecting(header, filled: 0)
             } else if length > 0 {
                 state = .content(header, done: 0)
@@ -223,6 +223,8 @@ public struct FrameReader: ~Copyable {
         case .live:
             let runs = try liveRuns(bytes)
             try calling { () throws(SinkFailure) in try sink.live(space: SpaceID(header.space), runs: runs) }
+        case .packet:
+            try calling { () throws(SinkFailure) in try sink.packet(interface: Int(header.address), bytes: bytes) }
         case .zero, .stale, .mark, .end, .warm: break
         }
     }

@@ -18,6 +18,9 @@ public protocol FrameSink: AnyObject, Sendable {
     /// Bytes of a blob from `offset` on. A frame may come in several pieces; an empty blob comes as one empty piece.
     /// - Parameter bytes: valid during the call only.
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure)
+    /// A frame of the network for the container's interface of this number (below 256), with a virtio_net_hdr in front.
+    /// - Parameter bytes: 24 to 65,819; valid during the call only.
+    func packet(interface: Int, bytes: UnsafeRawBufferPointer) throws(SinkFailure)
     /// Everything that the sender sent on this stream before this mark has been handed over.
     func mark(token: UInt64) throws(SinkFailure)
     /// The sender has finished with this stream.

@@ -127,6 +127,18 @@ public final class DataSender: Sendable {
         }
     }
 
+    /// Sends a frame of the network.
+    /// - Parameter bytes: 24 to 65,819, with a virtio_net_hdr in front.
+    public func packet(interface: Int, bytes: UnsafeRawBufferPointer) throws(WireError) {
+        guard let length = UInt32(exactly: bytes.count), FrameLimit.packetBytes.contains(length),
+            let number = UInt64(exactly: interface), number < FrameLimit.interfaces
+        else { throw .limit("a frame of \(bytes.count) bytes for interface \(interface)") }
+        try locked { writer throws(WireError) in
+            try self.makeRoom(&writer, bytes.count)
+            writer.write(FrameHeader(kind: .packet, count: length, address: number), payload: bytes)
+        }
+    }
+
     /// Marks a point in the stream and sends all before it.
     public func mark(token: UInt64) throws(WireError) { try sendLast(FrameHeader(kind: .mark, address: token)) }
 

@@ -130,7 +130,7 @@ struct NetworkMoveTests {
 
     @Test func `the address moves and comes back`() throws {
         let network = try TestNetwork()
-        let cut = try NetworkCut(describe(network))
+        let cut = try NetworkCut(describe(network), keepsConnections: false)
         let preparation = try NetworkPreparation(elsewhere(network))
         defer { try? NetworkPreparation.undo(preparation.made) }
         let theirs = preparation.made.interfaces[0]
