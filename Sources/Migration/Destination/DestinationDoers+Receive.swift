@@ -63,7 +63,7 @@ extension DestinationDoers {
                 onMissing: { [weak self] space, run in self?.askForPages(space, run) },
                 events: { [weak self] in self?.heard($0) })
         if let keeper = attempt.withLock({ $0.keeperLink }) { server?.attach(keeper) }
-        let images = ImageReceiver(folder: folders.images)
+        let images = try ImageReceiver(folder: folders.images)
         marks.withLock {
             $0 = LandingMarks(streams: order.streams) { [weak self] token in
                 guard token < LandingMarks.final else { return }

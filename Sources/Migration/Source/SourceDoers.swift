@@ -17,6 +17,8 @@ final class SourceDoers: Sendable {
     let parts: Parts?
     let steps: StepLog
     private let journal = Mutex<JournalFile?>(nil)
+    /// Sends what the dump has written so far; kept to the end, see there.
+    private let images = Mutex<ImageSender?>(nil)
     /// The link's generation for which a recovered `RestServer` was made.
     private let served = Atomic<Int>(0)
     /// Kept until the end: what it has queued is on its way.
@@ -86,6 +88,7 @@ final class SourceDoers: Sendable {
             }
         case .releaseCriu:
             step("criu", .dump) {
+                try self.sendImagesAhead($0)
                 try $0.dump.release(self.steps)
                 self.mailbox.post(.dumped)
             }
@@ -166,9 +169,19 @@ final class SourceDoers: Sendable {
         }
     }
 
+    /// Images of a skeleton go while CRIU writes the next ones; a dump with memory keeps the link busy enough.
+    private func sendImagesAhead(_ parts: Parts) throws {
+        guard parts.dump.hidesMemory, parts.memory.hasStreams else { return }
+        let sender = try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream())
+        try sender.runAhead()
+        images.withLock { $0 = sender }
+    }
+
     private func ship(_ parts: Parts) throws -> Shipped {
         let sent = try steps.time("send images") {
-            try ImageSender(folder: parts.dump.images, stream: try parts.memory.imageStream()).send()
+            let ahead = images.withLock { $0 }
+            let folder = parts.dump.images
+            return try (ahead ?? ImageSender(folder: folder, stream: try parts.memory.imageStream())).send()
         }
         let spaces = try steps.time("wait for the last pages") { try parts.memory.shippedSpaces() }
         return Shipped(
@@ -254,6 +267,7 @@ final class SourceDoers: Sendable {
             }
         }
         parts?.files.containerStops()
+        images.withLock { $0 }?.stop()
         Places.clear(migration)
         mailbox.post(.rolledBack)
     }

@@ -11,8 +11,8 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `tracker` is set once, before any action; `sender` and `streams` by the first one, before `sending`, by which other
-    // threads know them; the rest is locked.
+    // SAFETY: `tracker` is set once, before any action; `sender` and `streams` by the first one, with
+    // `opening` held, before `sending`, by which other threads know them; the rest is locked.
     private let processes: @Sendable () throws(SystemError) -> [Int32]
     /// Nil: memory is in the images, and nothing travels here.
     private var tracker: ContainerTracker?
@@ -32,6 +32,8 @@ final class SourceMemory: @unchecked Sendable {
     private let pass = Mutex(Pass())
     /// `sender` and all streams, for other threads to read counters of.
     private let sending = Mutex<PageSender?>(nil)
+    /// The final pass and the images may be the first to need streams, at once.
+    private let opening = Mutex<Void>(())
     /// Serves what stays at the source beyond the release.
     private let behind = Mutex<RestServer?>(nil)
 
@@ -68,7 +70,9 @@ final class SourceMemory: @unchecked Sendable {
     }
 
     /// Opens the data streams: one for each lane of pages and one for images, so that neither waits for the other.
-    private func openStreams() throws -> PageSender {
+    private func openStreams() throws -> PageSender { try opening.withLock { _ in try openOnce() } }
+
+    private func openOnce() throws -> PageSender {
         if let sender { return sender }
         let mode = CompressionMode(options.compression)
         for number in 0..<options.streams {
@@ -83,6 +87,9 @@ final class SourceMemory: @unchecked Sendable {
         sending.withLock { $0 = made }
         return made
     }
+
+    /// Whether a round has opened the streams: what is asked for then is there at once.
+    var hasStreams: Bool { sending.withLock { $0 != nil } }
 
     func imageStream() throws -> DataSender {
         _ = try openStreams()
