@@ -18,13 +18,13 @@ public enum Phase: Hashable, Sendable {
     /// leaves the container running and untracked; a crash of the destination is a lost peer.
     case copy(round: Int)
 
-    /// The source stops the container's packets. At entry CRIU waits at `pre-dump`, the destination's restore waits
-    /// for its request, and `frozen` is in the source's journal. Undone by opening the network again. A crash leaves
-    /// the container running without network: the guardian opens it.
+    /// The source holds back new connections and datagrams until the container's sockets are empty. At entry CRIU waits at
+    /// `pre-dump`, the destination's restore waits for its request, and `frozen` is in the source's journal. Undone by
+    /// letting them in again. A crash leaves the container running without them: the guardian lets them in.
     case cut
 
-    /// The source freezes the container's cgroup. At entry no packet passes. From here to `release` nothing runs
-    /// anywhere. Undone by thawing. A crash leaves a frozen container: the guardian thaws it.
+    /// The source freezes the container's cgroup and closes its ports: no packet passes any more. From here to `release`
+    /// nothing runs anywhere. Undone by thawing and opening. A crash leaves a frozen container: the guardian thaws it.
     case freeze
 
     /// CRIU dumps the skeleton while the last pages, the list of live pages and the last file changes are sent. At

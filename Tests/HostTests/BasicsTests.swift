@@ -33,6 +33,23 @@ import Testing
         #expect(start.elapsed >= .milliseconds(20))
     }
 
+    @Test func `a folder's watch tells what was written, once it is closed`() throws {
+        let folder = "/tmp/martlet-watch-\(getpid())"
+        mkdir(folder, 0o700)
+        defer {
+            for name in ["a", "b"] { unlink("\(folder)/\(name)") }
+            rmdir(folder)
+        }
+        let watch = try FolderWatch(folder: folder)
+        #expect(watch.take() == [])
+        close(creat("\(folder)/a", 0o600))
+        let open = try OwnedDescriptor(opening: "\(folder)/b", flags: O_WRONLY | O_CREAT, mode: 0o600)
+        #expect(watch.take() == ["a"], "b is still open, and a was told once")
+        try open.close()
+        #expect(try !Poll.wait(watch.descriptor, for: .input, until: .now + .seconds(5)).isEmpty)
+        #expect(watch.take() == ["b"])
+    }
+
     @Test func `a thread bears its name and runs once`() throws {
         let name = try Thread.run(named: "a-name-too-long-for-the-kernel") {
             (try? FileIO.readLine("/proc/thread-self/comm")) ?? ""

@@ -34,6 +34,7 @@ import Testing
             + frame(FrameHeader(kind: .live, space: 3))
             + frame(FrameHeader(kind: .blob, payloadLength: 10_000, space: 5, count: 10_000, address: 77), blob)
             + frame(FrameHeader(kind: .blob, space: 6))
+            + frame(FrameHeader(kind: .packet, payloadLength: 70, count: 70, address: 2), Array(blob[..<70]))
             + frame(FrameHeader(kind: .mark, address: 0xfeed))
             + frame(FrameHeader(kind: .end))
         return (
@@ -41,7 +42,7 @@ import Testing
             [
                 .pages(1, 0x5000, content), .zero(2, PageRun(start: 0x10_0000, count: 70_000)),
                 .live(2, [PageRun(start: 0x1000, count: 2), PageRun(start: 0x10_0000, count: 9)]), .live(3, []),
-                .blob(5, 77, blob), .blob(6, 0, []), .mark(0xfeed), .end,
+                .blob(5, 77, blob), .blob(6, 0, []), .packet(2, Array(blob[..<70])), .mark(0xfeed), .end,
             ]
         )
     }()
@@ -114,6 +115,18 @@ import Testing
         Corrupt(
             header: FrameHeader(kind: .blob, payloadLength: 1, count: (2 << 20) + 1),
             error: .count(kind: .blob, came: (2 << 20) + 1, due: 0...(2 << 20))),
+        Corrupt(
+            header: FrameHeader(kind: .packet, payloadLength: 23, count: 23),
+            error: .count(kind: .packet, came: 23, due: 24...65_819)),
+        Corrupt(
+            header: FrameHeader(kind: .packet, payloadLength: 65_820, count: 65_820),
+            error: .count(kind: .packet, came: 65_820, due: 24...65_819)),
+        Corrupt(
+            header: FrameHeader(kind: .packet, payloadLength: 24, count: 24, address: 256),
+            error: .range(kind: .packet, start: 256, length: 1)),
+        Corrupt(
+            header: FrameHeader(kind: .packet, payloadLength: 25, count: 24),
+            error: .payloadLength(kind: .packet, came: 25, due: 24...24)),
         Corrupt(header: FrameHeader(kind: .mark, count: 1), error: .fieldNotZero(kind: .mark, field: "count", came: 1)),
         Corrupt(header: FrameHeader(kind: .end, address: 8), error: .fieldNotZero(kind: .end, field: "address", came: 8)),
         Corrupt(
@@ -137,7 +150,7 @@ import Testing
     @Test func `unknown kinds, codecs and reserved bits are refused`() {
         let mark = frame(FrameHeader(kind: .mark))
         for (offset, value, error) in [
-            (0, UInt8(0), FrameError.kind(came: 0)), (0, 9, .kind(came: 9)), (1, 3, .codec(came: 3, kind: .mark)),
+            (0, UInt8(0), FrameError.kind(came: 0)), (0, 10, .kind(came: 10)), (1, 3, .codec(came: 3, kind: .mark)),
             (3, 1, .reserved(came: 256)),
         ] {
             var bytes = mark

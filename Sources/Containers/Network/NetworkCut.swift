@@ -12,6 +12,7 @@ public final class NetworkCut: Sendable {
     private let announcers: [Announcer]
     private let holding: Holding?
     private let capture = Mutex<FrameCapture?>(nil)
+    private let isHolding = Mutex(false)
     /// Whether its sockets ran empty while newcomers were held back.
     private let ranEmpty = Mutex(false)
 
@@ -60,8 +61,10 @@ public final class NetworkCut: Sendable {
         guard let holding else { return WaitingInput() }
         let capture = try FrameCapture(holding.interfaces)
         self.capture.withLock { $0 = capture }
+        guard NewcomerHold.isPossible else { return WaitingInput() }
         capture.forgetAll()
         try holding.hold.begin()
+        isHolding.withLock { $0 = true }
         let left = try waitForEmptyQueues(holding)
         ranEmpty.withLock { $0 = left.isEmpty }
         return left
@@ -86,7 +89,8 @@ public final class NetworkCut: Sendable {
     /// Closes the ports: no frame of the container leaves any more and none arrives. Right behind the freeze: an answer that it
     /// gave while it ran still goes out, or it would be repeated only after a second.
     public func cut() throws(SystemError) {
-        capture.withLock { $0 }?.keepNewcomers()
+        // Nothing but newcomers is kept from it before the port closes, and they only if they could be.
+        if isHolding.withLock({ $0 }) { capture.withLock { $0 }?.keepNewcomers() } else { capture.withLock { $0 }?.forgetAll() }
         for port in ports { try port.set(.closed) }
     }
 

@@ -5,7 +5,7 @@ import Host
 /// Keeps new connections and datagrams from a container that is about to be frozen, so that its sockets run empty: what nobody
 /// has accepted or read is in no image of CRIU. What is held back was captured, and is given to it afterwards.
 ///
-/// A table of nftables in the container's namespace; its own traffic inside (`lo`) is not concerned, and answers to what it
+/// One table of nftables in the container's namespace; its own traffic inside (`lo`) is not concerned, and answers to what it
 /// asked itself come in as long as they aren't datagrams.
 struct NewcomerHold: Sendable {
     /// Of the namespace.
@@ -22,6 +22,9 @@ struct NewcomerHold: Sendable {
             }
         }
         """
+
+    /// Whether this host has nftables' program. The pre-flight says what is lost without it (`nft-missing`).
+    static var isPossible: Bool { HostFacts.has(.nft) }
 
     func begin() throws(NetworkError) { try IPTool(namespace: path).run([Self.rules], "nft") }
 

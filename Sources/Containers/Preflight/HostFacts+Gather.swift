@@ -49,6 +49,9 @@ extension HostFacts {
         return (flags ?? [], model)
     }
 
+    /// Whether this host has a program.
+    static func has(_ program: HostProgram) -> Bool { find(program.rawValue) != nil }
+
     private static func find(_ program: String) -> String? {
         let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
         return folders.map { "\($0)/\(program)" }.first { access($0, X_OK) == 0 }

@@ -46,7 +46,7 @@ public enum HostFeature: String, Codable, Sendable, Hashable, CaseIterable {
 
 /// A program that the migration runs on a host.
 public enum HostProgram: String, Codable, Sendable, Hashable, CaseIterable {
-    case rsync, ip, nsenter, criu, runc
+    case rsync, ip, nsenter, criu, runc, nft
 }
 
 /// What a host has to spare.

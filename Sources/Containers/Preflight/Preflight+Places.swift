@@ -21,8 +21,15 @@ extension Preflight {
                     "connections-closed",
                     "\(connections.count) TCP \(connections.count == 1 ? "connection" : "connections") will be closed: "
                         + shortList(peers),
-                    "Without --tcp-established connections end with a reset, and clients connect anew.",
-                    "--tcp-established keeps them; --tcp-close says that this is wanted."))
+                    "The container has no address of its own that could move along, so they end with a reset, and clients connect anew.",
+                    "Run it in a network namespace with an address of its own; --tcp-close says that this is wanted."))
+        }
+        if wishes.connections == .keep, container.network.kind == .named, !source.programs.contains(.nft) {
+            found.append(
+                warning(
+                    "nft-missing", "no nft on the source \(source.name)",
+                    "Connections that begin and datagrams that come within some milliseconds of the freeze can't be held back: "
+                        + "they may be lost.", "Install nftables on \(source.name)."))
         }
         if !connections.isEmpty, wishes.connections == .keep, container.network.kind == .host {
             let foreign = connections.filter { !$0.local.address.isLoopbackAddress }

@@ -25,7 +25,8 @@ final class FrameInbox: Sendable {
 
     func take(_ frame: CapturedFrame) throws(SinkFailure) {
         guard network.takes(frame) else {
-            throw SinkFailure("a frame of \(frame.bytes.count) bytes that is not for interface \(frame.interface) of this container")
+            throw SinkFailure(
+                "a frame of \(frame.bytes.count) bytes that is not for interface \(frame.interface) of this container")
         }
         try state.withLock { state throws(SinkFailure) in
             if state.isOpen { return network.give(frame) }

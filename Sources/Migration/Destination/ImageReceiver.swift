@@ -48,7 +48,8 @@ final class ImageReceiver: Sendable {
         try Self.write(bytes, to: file.raw, at: Int(offset), "image \(id)")
     }
 
-    private static func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int, _ name: String) throws(SystemError) {
+    private static func write(_ bytes: UnsafeRawBufferPointer, to file: Int32, at offset: Int, _ name: String) throws(SystemError)
+    {
         var done = 0
         while done < bytes.count {
             let n = pwrite(file, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))

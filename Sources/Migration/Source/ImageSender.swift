@@ -123,7 +123,9 @@ final class ImageSender: Sendable {
         }
     }
 
-    private func read(_ name: String, _ file: borrowing OwnedDescriptor, at start: Int, into target: UnsafeMutableRawBufferPointer)
+    private func read(
+        _ name: String, _ file: borrowing OwnedDescriptor, at start: Int, into target: UnsafeMutableRawBufferPointer
+    )
         throws
     {
         var done = 0

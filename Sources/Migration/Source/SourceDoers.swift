@@ -208,7 +208,9 @@ final class SourceDoers: Sendable {
 
     private func note(_ left: WaitingInput) {
         var words: [String] = []
-        if left.connections > 0 { words.append("\(left.connections) new connections that it does not accept: they will be reset") }
+        if left.connections > 0 {
+            words.append("\(left.connections) new connections that it does not accept: they will be reset")
+        }
         if left.datagramBytes > 0 { words.append("datagrams that it does not read: they are lost") }
         if left.handshakes > 0 { words.append("\(left.handshakes) handshakes that do not end") }
         parts?.note("the container has waiting: " + words.joined(separator: "; "))

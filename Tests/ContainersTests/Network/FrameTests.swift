@@ -48,5 +48,57 @@ struct FrameTests {
     @Test(arguments: ["", "02:00:00:00:77", "02:00:00:00:77:0g", "2:0:0:0:77:1", "02:00:00:00:77:01:02"])
     func `what is no MAC is refused`(_ text: String) { #expect(MACAddress(text) == nil) }
 
+    /// Behind a virtio_net_hdr: Ethernet to `mac`, then the rest.
+    private func captured(_ rest: [UInt8], to target: [UInt8]? = nil) -> CapturedFrame {
+        CapturedFrame(
+            interface: 0, bytes: [UInt8](repeating: 0, count: 10) + (target ?? mac.bytes) + [2, 0, 0, 0, 0, 9] + rest)
+    }
+
+    private func ipv4(_ kind: UInt8, _ transport: [UInt8], options: Int = 0) -> [UInt8] {
+        [0x08, 0x00, UInt8(0x45 + options), 0, 0, 40, 0, 0, 0x40, 0, 64, kind, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]
+            + [UInt8](repeating: 1, count: options * 4) + transport
+    }
+
+    private func ipv6(_ kind: UInt8, _ transport: [UInt8]) -> [UInt8] {
+        [0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, kind, 64] + [UInt8](repeating: 7, count: 32) + transport
+    }
+
+    private func tcp(_ flags: UInt8) -> [UInt8] {
+        [0, 80, 1, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0, 0, 0, 0, 0, 0]
+    }
+
+    @Test func `newcomers are datagrams and the first segment of a connection`() {
+        for flags in [UInt8(0x02), 0xc2] {  // SYN; SYN with the bits of congestion notification
+            #expect(captured(ipv4(6, tcp(flags))).isNewcomer && captured(ipv6(6, tcp(flags))).isNewcomer)
+            #expect(captured(ipv4(6, tcp(flags), options: 3)).isNewcomer)
+        }
+        #expect(captured(ipv4(17, [UInt8](repeating: 0, count: 8))).isNewcomer)
+        #expect(captured(ipv6(17, [UInt8](repeating: 0, count: 8))).isNewcomer)
+        for flags in [UInt8(0x10), 0x18, 0x12, 0x11, 0x04, 0x06, 0x03] {
+            #expect(!captured(ipv4(6, tcp(flags))).isNewcomer && !captured(ipv6(6, tcp(flags))).isNewcomer)
+        }
+        #expect(!captured(ipv4(1, tcp(2))).isNewcomer, "ICMP")
+        #expect(!captured(AnnouncementFrame.gratuitousARP(mac: mac, ipv4: [10, 0, 0, 1])).isNewcomer)
+    }
+
+    @Test func `a frame cut short is no newcomer and crashes nothing`() {
+        for frame in [captured(ipv4(6, tcp(2), options: 10)), captured(ipv6(6, tcp(2)))] {
+            for length in 0..<frame.bytes.count - 6 {
+                #expect(!CapturedFrame(interface: 0, bytes: Array(frame.bytes[..<length])).isNewcomer)
+            }
+        }
+    }
+
+    @Test func `only frames for the container are given to it`() {
+        #expect(captured(ipv4(6, tcp(2))).isFor(mac))
+        #expect(captured([8, 6], to: [255, 255, 255, 255, 255, 255]).isFor(mac))
+        #expect(captured([0x86, 0xdd], to: [0x33, 0x33, 0, 0, 0, 1]).isFor(mac))
+        #expect(!captured(ipv4(6, tcp(2)), to: [2, 0, 0, 0, 0x77, 2]).isFor(mac))
+        #expect(!CapturedFrame(interface: 0, bytes: []).isFor(mac))
+        #expect(!CapturedFrame(interface: 0, bytes: mac.bytes).isFor(mac))
+        let long = [UInt8](repeating: 0, count: CapturedFrame.mostBytes)
+        #expect(!captured(long).isFor(mac))
+    }
+
     @Test func `a MAC is written as it was read`() { #expect(mac.description == "02:00:00:00:77:01") }
 }

@@ -155,6 +155,59 @@ struct NetworkMoveTests {
         #expect(try network.answers())
     }
 
+    /// What comes while the container is cut off is given to it where it goes on, checksums still to be made included.
+    @Test(arguments: [true, false]) func `what came meanwhile is not lost`(moves: Bool) throws {
+        let network = try TestNetwork()
+        let cut = try NetworkCut(describe(network), keepsConnections: true)
+        let preparation = try NetworkPreparation(elsewhere(network))
+        defer { try? NetworkPreparation.undo(preparation.made) }
+        #expect(try network.answers())  // neighbours know each other
+
+        #expect(try cut.hold().isEmpty)
+        #expect(try cut.isEmpty())
+        try cut.cut()
+        let message = "came while nobody was there"
+        try network.shell(
+            "ip netns exec \(network.client) python3 -c \"import socket; socket.socket(socket.AF_INET,socket.SOCK_DGRAM).sendto(b'\(message)', ('10.199.7.5', 99))\""
+        )
+        // Whoever shall get it listens now; on the other side nobody would.
+        let listener = try Spawn.run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                ip netns exec \(moves ? network.moved : network.source) timeout 20 python3 -c "
+                import socket, sys
+                s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 99)); open('/run/mf-\(network.tag)', 'w').close()
+                sys.stdout.write(s.recv(100).decode())" >/run/mf-\(network.tag).out &
+                echo $!
+                while [ ! -e /run/mf-\(network.tag) ]; do sleep 0.02; done
+                """,
+            ])
+        defer { for end in ["", ".out"] { unlink("/run/mf-\(network.tag)\(end)") } }
+        #expect(listener.status == .exited(0), "\(listener.errorText)")
+        if moves {
+            let handed = Mutex<[CapturedFrame]>([])
+            let thread = try Thread(named: "hand on") { cut.handOn { frames in handed.withLock { $0 += frames } } }
+            try eventually("the frame is handed on") { !handed.withLock { $0.isEmpty } }
+            try preparation.open {
+                for frame in handed.withLock({ $0 }) {
+                    #expect(preparation.takes(frame))
+                    preparation.give(frame)
+                }
+            }
+            cut.release()
+            thread.join()
+        } else {
+            try cut.uncut()
+        }
+        try eventually("the message arrives") { try FileIO.readLine("/run/mf-\(network.tag).out") == message }
+        if !moves {
+            let tables = try network.shell("ip netns exec \(network.source) nft list tables")
+            #expect(!tables.contains(NewcomerHold.table), "newcomers are let in again")
+        }
+    }
+
     @Test func `undoing removes what was made and nothing else`() throws {
         let network = try TestNetwork()
         let before = try network.shell(

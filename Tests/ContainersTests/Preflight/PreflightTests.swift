@@ -192,9 +192,17 @@ struct PreflightTests {
             $0.container.sockets.connections = [connection]
             $0.wishes.connections = .close
         },
-        Rule("connections-closed", words: ["10.77.1.9:50000", "1 TCP connection will", "--tcp-established"]) {
+        Rule("connections-closed", words: ["10.77.1.9:50000", "1 TCP connection will", "--tcp-close"]) {
             $0.container.sockets.connections = [connection]
             $0.wishes.connections = .closeUnasked
+        },
+        Rule("nft-missing", words: ["nftables"]) {
+            $0.wishes.connections = .keep
+            $0.source.programs.remove(.nft)
+        },
+        Rule {
+            $0.wishes.connections = .close
+            $0.source.programs.remove(.nft)
         },
         Rule("connections-on-host-address") {
             $0.container.sockets.connections = [connection]
