@@ -123,6 +123,8 @@ static void hold_request(void)
 	tell(text);
 	await(message, sizeof message);
 	obey(message);
+	if (!martlet_read_objects())
+		give_up(); /* they would be restored empty */
 	restore.pid = getpid();
 }
 

@@ -10,6 +10,9 @@
  *   hidden.PID     dump: "START END\n" in hexadecimal, ascending: pages of this
  *                  process that CRIU's page scan does not see (hide-pages.c)
  *   smaps.PID      dump: read instead of /proc/PID/smaps (cached-smaps.c)
+ *   hidden-objects dump: "INODE\n": shared memory whose content CRIU finds empty (shared-memory.c)
+ *   objects        restore: "INODE DESCRIPTOR\n": shared memory that is there already, by its
+ *                  number in the images; below `objects` in the folder of images (shared-memory.c)
  *   no-conntrack   dump: leave out the walk over connection tracking (conntrack.c)
  *   temporary      written by us: folders that CRIU made in /tmp, one a line (temporary.c)
  *   control        restore: a listening SOCK_SEQPACKET socket (hold-restore.c)
@@ -58,6 +61,12 @@ int martlet_pid_of(int fd);
 
 /* The next definition of a function, behind ours. Never returns NULL. */
 void *martlet_next(const char *name);
+
+/* Reads `objects`: once, before CRIU has another root folder. False if it can't be understood. */
+bool martlet_read_objects(void);
+
+/* To be asked when CRIU opens a file beneath a folder of images: puts shared memory in the place of an empty memfd. */
+void martlet_opening(int folder, const char *name);
 
 /* True from the release of a restore on, in the process that received the request. */
 bool martlet_is_restoring(void);

@@ -27,6 +27,7 @@ extension PeerMessage: Codable {
         case .clock: "clock"
         case .roundMark: "round-mark"
         case .wanted: "wanted"
+        case .sharedMemory: "shared-memory"
         }
     }
 
@@ -44,6 +45,7 @@ extension PeerMessage: Codable {
         case .clock(let body): try message.encode(body, forKey: .body)
         case .roundMark(let body): try message.encode(body, forKey: .body)
         case .wanted(let body): try message.encode(body, forKey: .body)
+        case .sharedMemory(let body): try message.encode(body, forKey: .body)
         case .abort(let reason), .aborted(let reason): try message.encode(Reason(reason: reason), forKey: .body)
         case .standBy, .cut, .release, .bye, .standingBy, .ready, .filled, .inquire: break
         }
@@ -75,6 +77,7 @@ extension PeerMessage: Codable {
         case "clock": self = .clock(try body())
         case "round-mark": self = .roundMark(try body())
         case "wanted": self = .wanted(try body())
+        case "shared-memory": self = .sharedMemory(try body())
         default:
             throw DecodingError.dataCorruptedError(
                 forKey: .message, in: message,

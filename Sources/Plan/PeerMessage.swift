@@ -26,6 +26,9 @@ public enum PeerMessage: Hashable, Sendable {
     /// The source has no more to say. No answer.
     case bye
 
+    /// Shared memory whose pages travel ahead; again when there is more of it. For the doers, the machines ignore it.
+    case sharedMemory([SharedObject])
+
     // Destination to source
     case findings(Findings)
     case prepared(Prepared)
@@ -165,8 +168,14 @@ public struct Shipped: Hashable, Sendable, Codable {
     public var streamMarks: [UInt64]
     /// Whether live pages stay at the source and are fetched after the release.
     public var pagesStayBehind: Bool
+    /// Shared memory that is not in the images.
+    public var shared: [SharedObject]
 
-    public init(images: Int, imageBytes: ByteCount, spaces: [Space], streamMarks: [UInt64], pagesStayBehind: Bool) {
+    public init(
+        images: Int, imageBytes: ByteCount, spaces: [Space], streamMarks: [UInt64], pagesStayBehind: Bool,
+        shared: [SharedObject] = []
+    ) {
+        self.shared = shared
         self.images = images
         self.imageBytes = imageBytes
         self.spaces = spaces

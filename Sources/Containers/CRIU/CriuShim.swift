@@ -78,6 +78,18 @@ public struct CriuShim: Sendable {
         try write(text, to: "\(directory)/hidden.\(pid)")
     }
 
+    /// Leaves the content of shared memory out of a dump.
+    /// - Parameter inodes: of memfds and shared anonymous memory.
+    public func hide(objects inodes: [UInt64]) throws(CriuError) {
+        try write(Array(inodes.map { "\($0)\n" }.joined().utf8), to: "\(directory)/hidden-objects")
+    }
+
+    /// Has a restore take shared memory that is there already. Written before the restore is released.
+    /// - Parameter objects: number at the source, and a descriptor below `objects` in the folder of images.
+    public func give(objects: [(inode: UInt64, descriptor: Int32)]) throws(CriuError) {
+        try write(Array(objects.map { "\($0.inode) \($0.descriptor)\n" }.joined().utf8), to: "\(directory)/objects")
+    }
+
     /// Serves a process's smaps from a copy (`SmapsSnapshot.rebuilt`).
     public func setSmaps(_ text: [UInt8], of pid: Int32) throws(CriuError) { try write(text, to: "\(directory)/smaps.\(pid)") }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Containers
 import Glibc
 public import Host
@@ -36,10 +37,23 @@ public enum Places {
 
     /// Removes all that an attempt needs only as long as it is under way, and what a killed CRIU of it left elsewhere.
     static func clear(_ migration: MigrationID) {
+        for folder in ["\(volatile(migration))/images", "\(durable(migration))/images"] {
+            _ = linux_umount("\(folder)/\(objects)", LINUX_MNT_DETACH)
+        }
         CriuShim.removeTemporary(of: "\(volatile(migration))/shim")
         remove(volatile(migration))
         remove("\(durable(migration))/images")
     }
+
+    /// Mounts this process's descriptors at `objects` in a folder of images.
+    static func showDescriptors(below images: String) throws(SystemError) {
+        let point = "\(images)/\(objects)"
+        try make(point)
+        let result = linux_mount("/proc/\(getpid())/fd", point, "", UInt(LINUX_MS_BIND), "")
+        guard result >= 0 else { throw SystemError(call: "mount", subject: point, errno: Int32(-result)) }
+    }
+
+    private static let objects = "objects"
 
     public static func journal(_ migration: MigrationID, _ role: Role) -> String {
         "\(durable(migration))/\(role.rawValue).journal"

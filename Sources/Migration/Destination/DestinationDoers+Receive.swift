@@ -95,7 +95,8 @@ extension DestinationDoers {
         guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
-        let sink = StoreSink(stream: stream, store: store, images: images, frames: frames, marks: marks.withLock { $0 })
+        let sink = StoreSink(
+            stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 })
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
             if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
         }

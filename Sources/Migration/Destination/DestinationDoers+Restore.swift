@@ -35,8 +35,18 @@ extension DestinationDoers {
         if !shipped.pagesStayBehind {
             try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
         }
+        try steps.time("give shared memory") { try giveShared(shipped, folders) }
         restoreReleasedAt.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
         try runner.release()
+    }
+
+    /// CRIU reaches our descriptors below the folder of images (Preload/shared-memory.c).
+    private func giveShared(_ shipped: Shipped, _ folders: Attempt.Folders) throws {
+        guard !shipped.shared.isEmpty else { return }
+        guard let shim = attempt.withLock({ $0.shim }) else { throw TransferProblem("nothing to give shared memory to") }
+        let objects = try shared.seal(shipped.shared)
+        try Places.showDescriptors(below: folders.images)
+        try shim.give(objects: objects)
     }
 
     /// A process whose memory nobody announced would read zeros.

@@ -18,6 +18,8 @@ final class DestinationDoers: Sendable {
     let attempt: Mutex<Attempt>
     let credentials: Credentials?
     let steps = StepLog()
+    /// Shared memory, in place before the restore.
+    let shared = SharedStore()
     /// Held while something is made that `discard` removes: it waits for what is in flight, and nothing is made behind it.
     let making = Mutex<Void>(())
     let restoreReleasedAt = Atomic<Int64>(0)
@@ -38,7 +40,7 @@ final class DestinationDoers: Sendable {
     ) {
         (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
         (self.room, self.isFresh) = (room, isFresh)
-        link = DestinationLink(mailbox: mailbox)
+        link = DestinationLink(mailbox: mailbox) { [shared] in try shared.describe($0) }
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }
         Fault.register(.killKeeper) { [self] in _ = try? keeper.withLock { $0 }?.kill(SIGKILL) }

@@ -10,8 +10,12 @@ final class DestinationLink: Sendable {
     private let control = Mutex<ControlConnection?>(nil)
     private let others = Mutex<[Connection]>([])
     private let generation = Atomic<Int>(0)
+    /// Takes descriptions of shared memory at once: pages of it may be waiting.
+    private let onShared: @Sendable ([SharedObject]) throws -> Void
 
-    init(mailbox: Mailbox<DestinationEvent>) { self.mailbox = mailbox }
+    init(mailbox: Mailbox<DestinationEvent>, onShared: @escaping @Sendable ([SharedObject]) throws -> Void) {
+        (self.mailbox, self.onShared) = (mailbox, onShared)
+    }
 
     /// Whether a source ever came.
     var wasTaken: Bool { generation.load(ordering: .sequentiallyConsistent) > 0 }
@@ -38,6 +42,7 @@ final class DestinationLink: Sendable {
             case .clock(var probe):
                 probe.answered = MonotonicInstant.now.nanoseconds
                 send(.clock(probe))
+            case .sharedMemory(let objects): try onShared(objects)
             case let message: mailbox.post(.received(message))
             }
         } catch {

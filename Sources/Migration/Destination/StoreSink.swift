@@ -40,6 +40,7 @@ final class LandingMarks: Sendable {
 final class StoreSink: FrameSink {
     private let stream: Int
     private let store: PageStore
+    private let shared: SharedStore
     private let images: ImageReceiver?
     private let frames: FrameInbox?
     private let marks: LandingMarks?
@@ -48,19 +49,21 @@ final class StoreSink: FrameSink {
 
     /// - Parameters images, frames, marks: nil in a session that took over after the restore.
     init(
-        stream: Int, store: PageStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
+        stream: Int, store: PageStore, shared: SharedStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
         onEnd: @escaping @Sendable () -> Void = {}
     ) {
         (self.stream, self.store, self.images, self.frames, self.marks) = (stream, store, images, frames, marks)
-        self.onEnd = onEnd
+        (self.shared, self.onEnd) = (shared, onEnd)
     }
 
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
-        do { try store.land(space, address: address, bytes) } catch { throw SinkFailure("\(error)") }
+        do {
+            if space.isShared { try shared.land(space, address: address, bytes) } else { try store.land(space, address: address, bytes) }
+        } catch { throw SinkFailure("\(error)") }
     }
 
     func zero(space: SpaceID, run: PageRun) throws(SinkFailure) {
-        do { try store.landZero(space, run) } catch { throw SinkFailure("\(error)") }
+        do { if space.isShared { try shared.landZero(space, run) } else { try store.landZero(space, run) } } catch { throw SinkFailure("\(error)") }
     }
 
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {

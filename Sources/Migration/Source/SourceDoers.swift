@@ -89,7 +89,7 @@ final class SourceDoers: Sendable {
         case .releaseCriu:
             step("criu", .dump) {
                 try self.sendImagesAhead($0)
-                try $0.dump.release(self.steps)
+                try $0.dump.release(self.steps, without: $0.memory.sealShared())
                 self.mailbox.post(.dumped)
             }
         case .sendFinalPages(let pass):
@@ -186,7 +186,7 @@ final class SourceDoers: Sendable {
         let spaces = try steps.time("wait for the last pages") { try parts.memory.shippedSpaces() }
         return Shipped(
             images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: spaces,
-            streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind)
+            streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind, shared: parts.memory.sealShared())
     }
 
     /// What comes for the container goes after the images, as it comes.

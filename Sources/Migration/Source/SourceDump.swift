@@ -91,7 +91,8 @@ final class SourceDump: Sendable {
     }
 
     /// Frozen: writes what the library leaves out, lets CRIU dump, returns when it is at `post-dump`.
-    func release(_ steps: StepLog) throws {
+    /// - Parameter shared: shared memory that travels by itself.
+    func release(_ steps: StepLog, without shared: [SharedObject]) throws {
         guard let criu = session.withLock({ $0 }), let ways = chosen.withLock({ $0?.ways }) else {
             throw TransferProblem("the dump was not started")
         }
@@ -99,6 +100,7 @@ final class SourceDump: Sendable {
         let known = smaps.withLock { $0 }
         try steps.time("list hidden memory") {
             guard ways.dump == .hidden else { return }
+            if !Pretence.current.hidesNothing { try shim?.hide(objects: shared.map(\.inode)) }
             for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) }
         }
         try steps.time("criu: dump") {

@@ -34,6 +34,7 @@ final class SourceMemory: @unchecked Sendable {
     private let sending = Mutex<PageSender?>(nil)
     /// The final pass and the images may be the first to need streams, at once.
     private let opening = Mutex<Void>(())
+    private let shared = Mutex(Shared())
     /// Serves what stays at the source beyond the release.
     private let behind = Mutex<RestServer?>(nil)
 
@@ -62,11 +63,51 @@ final class SourceMemory: @unchecked Sendable {
     }
 
     /// Before all else: how dirty pages are found, if they are.
-    func take(_ ways: Ways) throws(TrackerError) {
+    func take(_ ways: Ways) throws {
+        // What is left out of the dump must be in place before the restore.
+        if ways.dump == .hidden, ways.isLazy {
+            let made = try SharedMemory(processes: processes)
+            shared.withLock { $0.memory = made }
+        }
         tracker = try ways.tracker.map { kind throws(TrackerError) in
             try ContainerTracker(kind: TrackerKind(kind), processes: processes)
         }
         kind = ways.tracker
+    }
+
+    // MARK: - Shared memory
+
+    private struct Shared {
+        var memory: SharedMemory?
+        /// What is left out of the dump; nil before the freeze.
+        var sealed: [SharedObject]?
+    }
+
+    /// Looks for shared memory, tells the destination of it and sends it: all of it in the first round, what differs in the
+    /// second. The others are short, and would be longer by reading it all.
+    private func sendShared(_ sender: PageSender, round: Int) throws {
+        guard round < 2 else { return }
+        let passes = try shared.withLock { shared in
+            guard let memory = shared.memory else { return [SharedMemory.Pass]() }
+            if try memory.look() { link.send(.sharedMemory(memory.known)) }
+            return memory.pass(memory.known)
+        }
+        try send(passes, sender)
+    }
+
+    private func send(_ passes: [SharedMemory.Pass], _ sender: PageSender, priority: Host.Thread.Priority = .normal) throws {
+        guard !passes.isEmpty else { return }
+        try sender.send(
+            passes.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.runs) }, priority: priority)
+    }
+
+    /// Frozen: the shared memory that the last pass sends, and that the dump therefore leaves out.
+    func sealShared() -> [SharedObject] {
+        shared.withLock { shared in
+            let sealed = shared.sealed ?? shared.memory?.unchanged() ?? []
+            shared.sealed = sealed
+            return sealed
+        }
     }
 
     /// Opens the data streams: one for each lane of pages and one for images, so that neither waits for the other.
@@ -104,6 +145,7 @@ final class SourceMemory: @unchecked Sendable {
         let sentBefore = bytesSent
         let (zeroBefore, sameBefore) = sender.counters.skipped
         guard let tracker else { throw TransferProblem("memory is in the images: there is nothing to copy in rounds") }
+        try sendShared(sender, round: number)
         let found = try tracker.round()
         sender.forget(found.gone)
         begin(sender, pages: found.pageCount.rawValue)
@@ -136,6 +178,10 @@ final class SourceMemory: @unchecked Sendable {
             case .everything: try sender.send(work(found), priority: .realtime(4))
             case .listOnly: try announceStale(found, sender)
             }
+        }
+        try steps.time("send shared memory") {
+            let sealed = sealShared()
+            try send(shared.withLock { $0.memory?.pass(sealed) ?? [] }, sender, priority: .realtime(4))
         }
         let listing = MonotonicInstant.now.nanoseconds
         defer { steps.note("list live pages", since: listing) }

@@ -12,6 +12,8 @@ public enum StoreError: Error, Hashable, CustomStringConvertible {
     case badRun(space: SpaceID, address: UInt64, byteCount: Int)
     /// Descriptors that hold no store, or one of another version of Martlet.
     case notAStore(found: String, expected: String)
+    /// Shared memory that was not announced, or not like this: what came.
+    case shared(String)
     /// A kernel call failed for another reason.
     case system(SystemError)
 
@@ -28,6 +30,7 @@ public enum StoreError: Error, Hashable, CustomStringConvertible {
             return "space \(space.rawValue), address 0x\(String(address, radix: 16)), \(count) bytes: whole pages of a "
                 + "user address space were due"
         case .notAStore(let found, let expected): return "not a page store: found \(found), expected \(expected)"
+        case .shared(let what): return "shared memory: \(what)"
         case .system(let error): return "page store: \(error)"
         }
     }

@@ -179,8 +179,7 @@ struct NetworkMoveTests {
                 ip netns exec \(moves ? network.moved : network.source) timeout 20 python3 -c "
                 import socket, sys
                 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('', 99)); open('/run/mf-\(network.tag)', 'w').close()
-                sys.stdout.write(s.recv(100).decode())" >/run/mf-\(network.tag).out &
-                echo $!
+                sys.stdout.write(s.recv(100).decode())" >/run/mf-\(network.tag).out 2>/dev/null &
                 while [ ! -e /run/mf-\(network.tag) ]; do sleep 0.02; done
                 """,
             ])

@@ -1,0 +1,27 @@
+/// Memory that processes share and that has no name in a file system: a memfd, or what MAP_SHARED|MAP_ANONYMOUS gives.
+///
+/// Its pages travel as those of a space of its own, at addresses from `base` on.
+public struct SharedObject: Hashable, Sendable, Codable {
+    public var space: SpaceID
+    public var base: UInt64
+    public var bytes: ByteCount
+    /// Its number on the kernel's own tmpfs at the source, by which CRIU's images name it (criu/memfd.c, shmid).
+    public var inode: UInt64
+    /// As memfd_create(2) got it.
+    public var name: String
+    /// Made with MFD_ALLOW_SEALING.
+    public var isSealable: Bool
+
+    public init(space: SpaceID, base: UInt64, bytes: ByteCount, inode: UInt64, name: String, isSealable: Bool) {
+        (self.space, self.base, self.bytes, self.inode) = (space, base, bytes, inode)
+        (self.name, self.isSealable) = (name, isSealable)
+    }
+
+    /// Spaces of shared objects are numbered from here on; those of processes below.
+    public static let firstSpace: UInt32 = 0xc000_0000
+}
+
+extension SpaceID {
+    /// Whether it is a shared object's.
+    public var isShared: Bool { rawValue >= SharedObject.firstSpace }
+}

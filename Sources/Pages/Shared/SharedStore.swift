@@ -1,0 +1,98 @@
+import CLinux
+import Glibc
+import Host
+public import Model
+
+/// The shared memory of a container that is on its way: made at the destination as what it will be, filled in place, and given
+/// to CRIU when it restores. Neither copies it.
+public final class SharedStore: Sendable {
+    private struct State {
+        /// By inode at the source.
+        var files: [UInt64: SharedDescriptor] = [:]
+        var spaces: [SpaceID: SharedObject] = [:]
+    }
+    private let state = Monitor(State())
+
+    /// Longest wait for the description of an object whose pages came first, over another connection.
+    private static let patience = Duration.seconds(30)
+    /// The most that a source may ask for, so that it can't be mistaken about a size.
+    private static let mostBytes = 1 << 40
+
+    public init() {}
+
+    /// Takes descriptions; equal ones may come again. Of an object that has grown what came before stays.
+    public func describe(_ objects: [SharedObject]) throws(StoreError) {
+        for object in objects {
+            guard object.space.isShared, object.bytes.rawValue > 0, object.bytes.rawValue <= Self.mostBytes,
+                object.base % UInt64(pageSize) == 0, object.name.utf8.count < 250
+            else { throw .shared("an object of \(object.bytes) at \(object.base)") }
+            try state.withLock { state throws(StoreError) in
+                if state.spaces[object.space] != nil { return }
+                let file: SharedDescriptor
+                if let known = state.files[object.inode] { file = known } else { file = try Self.make(object) }
+                guard ftruncate(file.raw, off_t(object.bytes.rawValue)) == 0 else {
+                    throw .system(SystemError(call: "ftruncate", subject: "memfd \(object.name)", errno: errno))
+                }
+                state.files[object.inode] = file
+                state.spaces[object.space] = object
+            }
+        }
+    }
+
+    private static func make(_ object: SharedObject) throws(StoreError) -> SharedDescriptor {
+        // MFD_CLOEXEC, MFD_ALLOW_SEALING
+        let raw = linux_memfd_create(object.name, 1 | (object.isSealable ? 2 : 0))
+        guard raw >= 0 else { throw .system(SystemError(call: "memfd_create", subject: object.name, errno: Int32(-raw))) }
+        return SharedDescriptor(OwnedDescriptor(taking: Int32(raw)))
+    }
+
+    /// Writes pages where they belong.
+    public func land(_ space: SpaceID, address: UInt64, _ bytes: UnsafeRawBufferPointer) throws(StoreError) {
+        let (file, offset) = try place(space, address, bytes.count)
+        var done = 0
+        while done < bytes.count {
+            let n = pwrite(file.raw, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            guard n > 0 else { throw .system(SystemError(call: "pwrite", subject: "shared memory", errno: n < 0 ? errno : EIO)) }
+            done += n
+        }
+    }
+
+    /// Pages that read as zeros take no memory.
+    public func landZero(_ space: SpaceID, _ run: PageRun) throws(StoreError) {
+        let (file, offset) = try place(space, run.start, run.byteCount)
+        let result = linux_punch_hole(file.raw, offset, run.byteCount)
+        guard result >= 0 else { throw .system(SystemError(call: "fallocate", subject: "shared memory", errno: Int32(-result))) }
+    }
+
+    /// A page may reach over the end of an object whose size is no multiple of it: what is beyond is zero, and is cut off again
+    /// by `seal`.
+    private func place(_ space: SpaceID, _ address: UInt64, _ count: Int) throws(StoreError) -> (SharedDescriptor, Int) {
+        let found: (SharedObject, SharedDescriptor)? = state.wait(until: .now + Self.patience) { state in
+            guard let object = state.spaces[space], let file = state.files[object.inode] else { return nil }
+            return (object, file)
+        }
+        guard let (object, file) = found else { throw .shared("pages came of an object that nobody described") }
+        let most = (object.bytes.rawValue + pageSize - 1) / pageSize * pageSize
+        guard address >= object.base, address - object.base <= UInt64(most), Int(address - object.base) + count <= most else {
+            throw .shared("pages beyond the end of an object of \(object.bytes)")
+        }
+        return (file, Int(address - object.base))
+    }
+
+    /// The objects as CRIU gets them: number at the source, and our descriptor.
+    /// - Parameter wanted: what the source left out of its dump.
+    public func seal(_ wanted: [SharedObject]) throws(StoreError) -> [(inode: UInt64, descriptor: Int32)] {
+        try describe(wanted)
+        return try state.withLock { state throws(StoreError) in
+            var all: [(inode: UInt64, descriptor: Int32)] = []
+            for object in wanted {
+                guard let file = state.files[object.inode] else { throw .shared("an object is missing") }
+                guard ftruncate(file.raw, off_t(object.bytes.rawValue)) == 0 else {
+                    throw .system(SystemError(call: "ftruncate", subject: "memfd \(object.name)", errno: errno))
+                }
+                all.append((object.inode, file.raw))
+            }
+            return all
+        }
+    }
+}
