@@ -11,10 +11,16 @@ public struct SharedObject: Hashable, Sendable, Codable {
     public var name: String
     /// Made with MFD_ALLOW_SEALING.
     public var isSealable: Bool
+    /// As the host counts them: a container in a user namespace may set only what is its own.
+    public var owner: UInt32
+    public var group: UInt32
 
-    public init(space: SpaceID, base: UInt64, bytes: ByteCount, inode: UInt64, name: String, isSealable: Bool) {
+    public init(
+        space: SpaceID, base: UInt64, bytes: ByteCount, inode: UInt64, name: String, isSealable: Bool, owner: UInt32 = 0,
+        group: UInt32 = 0
+    ) {
         (self.space, self.base, self.bytes, self.inode) = (space, base, bytes, inode)
-        (self.name, self.isSealable) = (name, isSealable)
+        (self.name, self.isSealable, self.owner, self.group) = (name, isSealable, owner, group)
     }
 
     /// Spaces of shared objects are numbered from here on; those of processes below.

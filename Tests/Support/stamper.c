@@ -31,6 +31,7 @@ struct area {
     uint64_t kind;
     char *memory;
     size_t pages;
+    int file; // of a memfd, which is also written to by write(2) and punched; else -1
     uint64_t *versions; // what each page should say; 0: never stamped, so the page is as the kernel gave it
     pthread_mutex_t lock;
 };
@@ -40,6 +41,7 @@ static char problem[256];
 static pthread_mutex_t problem_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct area areas[8];
 static int area_count;
+static struct area *shared;
 
 static void bad(const char *format, ...)
 {
@@ -87,6 +89,14 @@ static void check_page(struct area *a, size_t i)
         (unsigned long)a->versions[i], (unsigned long)s.kind, (unsigned long)s.page, (unsigned long)s.version);
 }
 
+static void stamp_page(struct area *a, size_t i, int by_file)
+{
+    char page[PAGE] = {0};
+    if (!by_file) { put(a->memory + i * PAGE, a->kind, i, ++a->versions[i]); return; }
+    put(page, a->kind, i, ++a->versions[i]);
+    if (pwrite(a->file, page, PAGE, (off_t)i * PAGE) != PAGE) bad("pwrite: %s", strerror(errno));
+}
+
 static void *stamp_area(void *argument)
 {
     struct area *a = argument;
@@ -99,13 +109,14 @@ static void *stamp_area(void *argument)
             uint64_t random = mix(++step * 0x9e3779b97f4a7c15u ^ a->kind);
             size_t i = random % 10 ? (random >> 8) % (a->pages / 10 + 1) : (random >> 8) % a->pages;
             check_page(a, i);
-            put(a->memory + i * PAGE, a->kind, i, ++a->versions[i]);
+            stamp_page(a, i, a->file >= 0 && n % 3 == 0);
             atomic_fetch_add(&stamps, 1);
         }
         // Back to zero now and then, which must travel as well as any content.
         if (step % 6400 == 0) {
             size_t i = mix(step) % a->pages;
-            memset(a->memory + i * PAGE, 0, PAGE);
+            if (a->file < 0) memset(a->memory + i * PAGE, 0, PAGE);
+            else if (fallocate(a->file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)i * PAGE, PAGE)) bad("punch: %s", strerror(errno));
             a->versions[i] = 0;
         }
         pthread_mutex_unlock(&a->lock);
@@ -114,20 +125,22 @@ static void *stamp_area(void *argument)
     return NULL;
 }
 
-static void add_area(const char *name, char *memory, size_t bytes)
+static struct area *add_area(const char *name, char *memory, size_t bytes)
 {
     struct area *a = &areas[area_count++];
     if (memory == MAP_FAILED) {
         bad("no memory for %s: %s", name, strerror(errno));
         area_count--;
-        return;
+        return NULL;
     }
     a->name = name;
     a->kind = (uint64_t)area_count;
     a->memory = memory;
     a->pages = bytes / PAGE;
+    a->file = -1;
     a->versions = calloc(a->pages, sizeof *a->versions);
     pthread_mutex_init(&a->lock, NULL);
+    return a;
 }
 
 static char *file_mapping(const char *path, size_t bytes, int flags)
@@ -149,9 +162,11 @@ static void make_areas(size_t bytes)
     madvise(huge, bytes / 4, MADV_HUGEPAGE);
     memset(huge, 0, bytes / 4);
     add_area("huge", huge, bytes / 4);
-    add_area("shared", mmap(NULL, bytes / 16, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), bytes / 16);
-    if (memfd >= 0 && !ftruncate(memfd, (off_t)(bytes / 16)))
-        add_area("memfd", mmap(NULL, bytes / 16, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0), bytes / 16);
+    shared = add_area("shared", mmap(NULL, bytes / 16, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), bytes / 16);
+    if (memfd >= 0 && !ftruncate(memfd, (off_t)(bytes / 16))) {
+        struct area *a = add_area("memfd", mmap(NULL, bytes / 16, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0), bytes / 16);
+        if (a) a->file = memfd;
+    }
     add_area("file-private", file_mapping("/tmp/private", bytes / 16, MAP_PRIVATE), bytes / 16);
     add_area("file-shared", file_mapping("/tmp/shared", bytes / 16, MAP_SHARED), bytes / 16);
 }
@@ -209,6 +224,31 @@ static void *fork_children(void *argument)
     }
 }
 
+// Shared memory is written to by processes that come and go, which no tracker of the long-lived ones sees.
+static void *short_lived(void *argument)
+{
+    uint64_t step = 0;
+    (void)argument;
+    pthread_setname_np(pthread_self(), "short-lived");
+    for (; shared; usleep(5000)) {
+        int status = 0;
+        size_t i;
+        pid_t child;
+        pthread_mutex_lock(&shared->lock);
+        i = mix(++step * 77) % shared->pages;
+        child = fork();
+        if (child == 0) {
+            put(shared->memory + i * PAGE, shared->kind, i, shared->versions[i] + 1);
+            _exit(0);
+        }
+        while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+        if (child > 0 && status == 0) shared->versions[i]++;
+        else bad("short-lived: %s, status %d", strerror(errno), status);
+        pthread_mutex_unlock(&shared->lock);
+    }
+    return NULL;
+}
+
 static void answer(int connection)
 {
     char line[512];
@@ -238,6 +278,7 @@ int main(int count, char **words)
     if (bind(listener, (struct sockaddr *)&address, sizeof address) || listen(listener, 16)) return 3;
     for (int n = 0; n < area_count; n++) pthread_create(&thread, NULL, stamp_area, &areas[n]);
     pthread_create(&thread, NULL, churn, NULL);
+    pthread_create(&thread, NULL, short_lived, NULL);
     pthread_create(&thread, NULL, fork_children, NULL);
     for (;;) {
         int connection = accept(listener, NULL, NULL);

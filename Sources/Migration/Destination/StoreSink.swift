@@ -58,12 +58,18 @@ final class StoreSink: FrameSink {
 
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
         do {
-            if space.isShared { try shared.land(space, address: address, bytes) } else { try store.land(space, address: address, bytes) }
+            if space.isShared {
+                try shared.land(space, address: address, bytes)
+            } else {
+                try store.land(space, address: address, bytes)
+            }
         } catch { throw SinkFailure("\(error)") }
     }
 
     func zero(space: SpaceID, run: PageRun) throws(SinkFailure) {
-        do { if space.isShared { try shared.landZero(space, run) } else { try store.landZero(space, run) } } catch { throw SinkFailure("\(error)") }
+        do { if space.isShared { try shared.landZero(space, run) } else { try store.landZero(space, run) } } catch {
+            throw SinkFailure("\(error)")
+        }
     }
 
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {

@@ -181,7 +181,8 @@ final class SourceMemory: @unchecked Sendable {
         }
         try steps.time("send shared memory") {
             let sealed = sealShared()
-            try send(shared.withLock { $0.memory?.pass(sealed) ?? [] }, sender, priority: .realtime(4))
+            // Not before everything else: CRIU's parasites run as the container's own tasks, and would wait for all of it.
+            try send(shared.withLock { $0.memory?.pass(sealed) ?? [] }, sender, priority: .ordinary)
         }
         let listing = MonotonicInstant.now.nanoseconds
         defer { steps.note("list live pages", since: listing) }

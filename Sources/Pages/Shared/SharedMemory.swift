@@ -95,7 +95,7 @@ public final class SharedMemory: @unchecked Sendable {
         let seals = fcntl(file.raw, 1034 /* F_GET_SEALS */)
         let object = SharedObject(
             space: SpaceID(next), base: UInt64(UInt(bitPattern: address)), bytes: ByteCount(size), inode: area.inode, name: name,
-            isSealable: seals >= 0 && seals != 1 /* F_SEAL_SEAL */)
+            isSealable: seals >= 0 && seals != 1 /* F_SEAL_SEAL */, owner: status.st_uid, group: status.st_gid)
         next += 1
         // The smaller one of before is void.
         objects.removeAll { $0.object.inode == area.inode }

@@ -90,6 +90,9 @@ public final class SharedStore: Sendable {
                 guard ftruncate(file.raw, off_t(object.bytes.rawValue)) == 0 else {
                     throw .system(SystemError(call: "ftruncate", subject: "memfd \(object.name)", errno: errno))
                 }
+                guard fchown(file.raw, object.owner, object.group) == 0 else {
+                    throw .system(SystemError(call: "fchown", subject: "memfd \(object.name)", errno: errno))
+                }
                 all.append((object.inode, file.raw))
             }
             return all
