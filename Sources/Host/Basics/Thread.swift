@@ -8,8 +8,6 @@ public final class Thread: Sendable {
     public enum Priority: Sendable {
         /// As the thread that starts it.
         case normal
-        /// SCHED_OTHER, also when this process goes before all others (`Urgency`).
-        case ordinary
         /// SCHED_FIFO, 1 to 99; needs CAP_SYS_NICE. Must block often: on two cores a spinning thread starves the rest.
         case realtime(Int32)
         /// -20 (first) to 19 (last); below 0 needs CAP_SYS_NICE.
@@ -53,7 +51,6 @@ public final class Thread: Sendable {
     private static func apply(_ priority: Priority) {
         switch priority {
         case .normal: break
-        case .ordinary: _ = linux_set_thread_scheduler(0, 0, 0)
         case .realtime(let level): _ = linux_set_thread_scheduler(0, 1, level)
         case .nice(let level): _ = linux_set_thread_nice(level)
         }

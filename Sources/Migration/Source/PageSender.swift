@@ -43,15 +43,18 @@ final class PageSender: Sendable {
     }
 
     /// Sends all of it and returns when every byte was handed to the kernel or is queued in a stream.
-    /// - Parameter priority: of the sending threads; raised in the frozen pass.
-    func send(_ work: [Work], priority: Host.Thread.Priority = .normal) throws {
+    /// - Parameters:
+    ///   - priority: of the sending threads; raised in the frozen pass.
+    ///   - sparing: leave a processor to others: where there aren't more of them than lanes, one thread does all.
+    func send(_ work: [Work], priority: Host.Thread.Priority = .normal, sparing: Bool = false) throws {
         let failure = Mutex<(any Error)?>(nil)
         let box = FailureBox(failure)
         var threads: [Host.Thread] = []
-        for lane in lanes {
+        let shares = sparing && sysconf(Int32(_SC_NPROCESSORS_ONLN)) <= lanes.count ? [lanes] : lanes.map { [$0] }
+        for share in shares {
             threads.append(
-                try Host.Thread(named: "send-\(lane.number)", priority: priority) {
-                    do { try lane.send(work) } catch { box.set(error) }
+                try Host.Thread(named: "send-\(share[0].number)", priority: priority) {
+                    for lane in share where box.error == nil { do { try lane.send(work) } catch { box.set(error) } }
                 })
         }
         for thread in threads { thread.join() }

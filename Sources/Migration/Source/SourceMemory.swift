@@ -95,10 +95,12 @@ final class SourceMemory: @unchecked Sendable {
         try send(passes, sender)
     }
 
-    private func send(_ passes: [SharedMemory.Pass], _ sender: PageSender, priority: Host.Thread.Priority = .normal) throws {
+    private func send(
+        _ passes: [SharedMemory.Pass], _ sender: PageSender, priority: Host.Thread.Priority = .normal, sparing: Bool = false
+    ) throws {
         guard !passes.isEmpty else { return }
-        try sender.send(
-            passes.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.runs) }, priority: priority)
+        let work = passes.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.runs) }
+        try sender.send(work, priority: priority, sparing: sparing)
     }
 
     /// Frozen: the shared memory that the last pass sends, and that the dump therefore leaves out.
@@ -181,8 +183,8 @@ final class SourceMemory: @unchecked Sendable {
         }
         try steps.time("send shared memory") {
             let sealed = sealShared()
-            // Not before everything else: CRIU's parasites run as the container's own tasks, and would wait for all of it.
-            try send(shared.withLock { $0.memory?.pass(sealed) ?? [] }, sender, priority: .ordinary)
+            // Not on all processors: CRIU's parasites run as the container's own tasks, and would wait for all of it.
+            try send(shared.withLock { $0.memory?.pass(sealed) ?? [] }, sender, priority: .realtime(4), sparing: true)
         }
         let listing = MonotonicInstant.now.nanoseconds
         defer { steps.note("list live pages", since: listing) }

@@ -55,7 +55,7 @@ public final class SharedMemory: @unchecked Sendable {
     /// Looks for objects; such as have grown are new ones, under another number.
     /// - Returns: whether there are new ones.
     public func look() throws(SystemError) -> Bool {
-        let before = objects.count
+        let before = next
         for pid in try processes() {
             guard let map = try? MemoryMap.of(pid: pid) else { continue }
             for area in map.areas where area.kind == .sharedMemory && area.device == device && area.protection.contains(.shared) {
@@ -65,7 +65,7 @@ public final class SharedMemory: @unchecked Sendable {
                 try take(area, of: pid, name, knownSize: size)
             }
         }
-        return objects.count > before
+        return next > before
     }
 
     /// `/memfd:NAME (deleted)` or `/dev/zero (deleted)`; System V has `/SYSV…`, /dev/shm a path.
