@@ -48,14 +48,29 @@ enum HostSurvey {
         return flags[flags.index(after: colon)...].split(separator: " ").map(String.init).sorted()
     }
 
-    /// Resident anonymous and shared memory of a process; file pages don't travel.
+    /// Anonymous memory of a process, swapped out or not, in bytes; file pages don't travel.
     static func privateMemory(of pid: Int32) -> Int {
         let lines = ((try? FileIO.readLine("/proc/\(pid)/status")) ?? "").split(separator: "\n")
         return lines.reduce(0) { sum, line in
-            guard line.hasPrefix("RssAnon:") || line.hasPrefix("RssShmem:") || line.hasPrefix("VmSwap:") else { return sum }
+            guard line.hasPrefix("RssAnon:") || line.hasPrefix("VmSwap:") else { return sum }
             return sum + (line.split(whereSeparator: { $0 == " " || $0 == "\t" }).dropFirst().first.flatMap { Int($0) } ?? 0)
                 << 10
         }
+    }
+
+    /// Shared memory of some processes, in bytes, each object once: a hundred backends of a PostgreSQL share one.
+    static func sharedMemory(of pids: [Int32]) -> Int {
+        struct Object: Hashable { var device: UInt32, inode: UInt64 }
+        var seen = Set<Object>(), bytes = 0
+        for pid in pids {
+            for area in (try? MemoryMap.of(pid: pid))?.areas ?? [] where area.kind == .sharedMemory {
+                guard seen.insert(Object(device: area.device, inode: area.inode)).inserted else { continue }
+                let range = "\(String(area.start, radix: 16))-\(String(area.end, radix: 16))"
+                var status = stat()
+                if stat("/proc/\(pid)/map_files/\(range)", &status) == 0 { bytes += Int(status.st_blocks) * 512 }
+            }
+        }
+        return bytes
     }
 
     /// Where runc will put a container's cgroup (libcontainer/cgroups/fs2/defaultpath.go): an absolute path below the mount,

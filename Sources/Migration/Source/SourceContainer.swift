@@ -73,8 +73,9 @@ struct SourceContainer: Sendable {
         -> ContainerDescription
     {
         var processes: [ContainerDescription.Process] = []
-        var memory = 0
-        for pid in try cgroup.processes() {
+        let pids = try cgroup.processes()
+        var memory = HostSurvey.sharedMemory(of: pids)
+        for pid in pids {
             guard let status = try? ProcessStatus.of(pid: pid) else { continue }
             processes.append(.init(pid: status.namespacePIDs.last ?? pid, name: status.name))
             memory += HostSurvey.privateMemory(of: pid)
