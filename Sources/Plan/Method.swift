@@ -8,6 +8,8 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
     /// Rounds while the container runs, the rest during the freeze.
     case preCopy = "pre-copy"
     case preCopyPageServer = "pre-copy-page-server"
+    /// Freeze at once and let everything stay behind: the container runs with the skeleton alone, and fetches its memory. CRIU's
+    /// lazy pages, served by Martlet.
     case postCopy = "post-copy"
     /// Rounds while the container runs; what is dirty at the freeze stays behind and is fetched after the release.
     case hybrid
@@ -16,8 +18,8 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
     /// Whether this build can carry it out.
     public var isSupported: Bool {
         switch self {
-        case .auto, .stopCopy, .preCopy, .hybrid: true
-        case .pageServer, .preCopyPageServer, .postCopy, .replay: false
+        case .auto, .stopCopy, .preCopy, .postCopy, .hybrid: true
+        case .pageServer, .preCopyPageServer, .replay: false
         }
     }
 
@@ -28,6 +30,9 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
         case .stopCopy, .pageServer, .postCopy: false
         }
     }
+
+    /// Whether pages are always still at the source when the container runs at the destination.
+    public var leavesPages: Bool { self == .hybrid || self == .postCopy }
 
     /// - Parameter name: what stands behind `--method`.
     /// - Throws: `OptionError` with words for a person, both for unknown names and for methods this build lacks.

@@ -81,12 +81,12 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
             !replaceVolumes || copyAllVolumes || !copyVolumes.isEmpty, "--replace-volumes", "", "has no volume to replace",
             "give --copy-volume PATH or --copy-volumes too")
         check(
-            method != .hybrid || allowPostCopy, "--method", "hybrid",
+            !method.leavesPages || allowPostCopy, "--method", method.rawValue,
             "leaves pages at the source after the release, which --no-post-copy forbids", "use pre-copy")
         let isFull = dumpWay == .full || restoreWay == .images
         check(
-            !isFull || method == .auto || !method.hasRounds, "--method", method.rawValue,
-            "copies memory before the freeze, but it is forced into the dump's images", "use stop-copy")
+            !isFull || method == .auto || !(method.hasRounds || method.leavesPages), "--method", method.rawValue,
+            "copies memory before or after the freeze, but it is forced into the dump's images", "use stop-copy")
         check(
             !(dumpWay == .full && restoreWay == .faultServer), "--restore", "fault-server",
             "serves what the dump leaves out, and --dump full leaves out nothing", "leave out one of them")

@@ -94,10 +94,7 @@ extension SourceMachine {
             state.stage = .preparing(prepared: true, filesSynced: false)
             return [.stopTimer(.answer), .syncFiles]
         case .filesSynced where prepared:
-            guard state.method?.hasRounds == true else {
-                // These files are as fresh as another pass could make them.
-                return arm(.everything, SourceState.Companions(filesSynced: true))
-            }
+            guard state.method?.hasRounds == true else { return withoutRounds() }
             state.touched.insert(.tracking)
             var companions = SourceState.Companions()
             // With a single round there is none to wait for them behind it.
@@ -106,6 +103,16 @@ extension SourceMachine {
             return [.enter(.copy(round: 0)), .startRound(0)] + ask
         default: return nil
         }
+    }
+
+    /// Freeze at once. These files are as fresh as another pass could make them.
+    private mutating func withoutRounds() -> [SourceAction] {
+        let companions = SourceState.Companions(filesSynced: true)
+        guard state.method == .postCopy else { return arm(.everything, companions) }
+        let decision = FreezeDecision(
+            .postCopy, reason: "post-copy was asked for: all memory follows after the release",
+            predictedDowntimeMS: state.convergence?.predictedDowntime(dirtyPages: 0))
+        return [.announce(decision)] + arm(.listOnly, companions)
     }
 
     mutating func copying(_ round: Int, _ companions: SourceState.Companions, _ event: SourceEvent) -> [SourceAction]? {

@@ -23,6 +23,7 @@ extension InTheLab {
             Way(options: ["--method", "stop-copy"], method: "stop-copy", ways: ["hidden", "fault-server", nil]),
             Way(options: ["--method", "pre-copy"], method: "pre-copy"),
             Way(options: ["--method", "hybrid", "--max-rounds", "1"], method: "hybrid"),
+            Way(options: ["--method", "post-copy"], method: "post-copy", ways: ["hidden", "fault-server", nil]),
             Way(options: ["--method", "auto", "--downtime-limit", "50"]),
             Way(options: ["--tracker", "write-protect"]),
             Way(options: ["--tracker", "content-hash"], ways: ["hidden", "fault-server", "content-hash"]),
@@ -40,6 +41,9 @@ extension InTheLab {
             Way(
                 options: ["--method", "hybrid", "--dump", "lazy", "--max-rounds", "1"], method: "hybrid",
                 ways: ["lazy", "fault-server", "write-protect"]),
+            Way(
+                options: ["--method", "post-copy", "--dump", "lazy"], method: "post-copy", isSlow: true,
+                ways: ["lazy", "fault-server", nil]),
             Way(
                 options: ["--dump", "lazy", "--tracker", "content-hash"], isSlow: true,
                 ways: ["lazy", "fault-server", "content-hash"]),
@@ -82,6 +86,7 @@ extension InTheLab {
 
         @Test(arguments: [
             ["--method", "teleport"], ["--streams", "0"], ["--method", "hybrid", "--no-post-copy"],
+            ["--method", "post-copy", "--no-post-copy"], ["--method", "post-copy", "--dump", "full"],
             ["--method", "hybrid", "--dump", "full"], ["--dump", "lazy", "--restore", "images"],
             ["--dump", "full", "--restore", "fault-server"], ["--dump", "magic"],
             ["--tcp-close", "--tcp-established"],

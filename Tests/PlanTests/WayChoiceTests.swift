@@ -37,6 +37,7 @@ import Testing
         Case(ways: "hidden fault-server write-protect auto"),
         Case(method: .hybrid, ways: "hidden fault-server write-protect hybrid"),
         Case(method: .stopCopy, ways: "hidden fault-server write-protect stop-copy"),
+        Case(method: .postCopy, ways: "hidden fault-server write-protect post-copy"),
         // What only the other side needs is not missed.
         Case(
             source: [.lazyPages, .userfaultfd], destination: [.writeProtect, .hiding],
@@ -66,6 +67,7 @@ import Testing
         Case(source: [.library], dump: .hidden, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], restore: .faultServer, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], dump: .lazy, codes: ["way-impossible"]),
+        Case(destination: [.userfaultfd], method: .postCopy, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], method: .hybrid, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], method: .preCopy, codes: ["way-impossible"]),
         Case(destination: [.library], codes: ["restore-unheld"]),

@@ -42,7 +42,7 @@ extension World {
         case .rollBack(let steps): rollBack(steps)
         case .killSource:
             if !ranAtDestination { breaks("the source was killed before the destination ran") }
-            if method == .hybrid, !filled { breaks("the source was killed while pages were missing") }
+            if method.leavesPages, !filled { breaks("the source was killed while pages were missing") }
             source.tasks = .none
             source.facts.append(.sourceKilled)
         case .clean: source.facts.append(.cleaned)

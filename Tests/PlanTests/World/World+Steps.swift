@@ -66,7 +66,7 @@ extension World {
     /// In hybrid the frozen copy holds the only copy of some pages once the decision is made: who kills it then kills
     /// the container. That can't be healed by any rule, so it isn't tried.
     private var needsFrozenSource: Bool {
-        method == .hybrid && source.journal.contains(.decided)
+        method.leavesPages && source.journal.contains(.decided)
     }
 
     /// Without any fault.
@@ -78,7 +78,7 @@ extension World {
         for index in source.doing.indices where mayBePerformed(index, source.doing) { steps.append(.perform(.source, index)) }
         for (index, action) in destination.doing.enumerated() where mayBePerformed(index, destination.doing) {
             // Missing pages come from a frozen source over a connection.
-            if action == .startFill, method == .hybrid, !filled, !(destination.connected && source.tasks != .none) { continue }
+            if action == .startFill, method.leavesPages, !filled, !(destination.connected && source.tasks != .none) { continue }
             steps.append(.perform(.destination, index))
         }
         if mayDeliver(.destination), !toDestination.isEmpty { steps.append(.deliver(.destination)) }
@@ -218,7 +218,7 @@ extension World {
             source.tasks = .none
             exited = true
             // In hybrid the machine can take a decision back only while nobody was told of it.
-            if method == .hybrid { tellSource(.containerExited) } else { source.facts.append(.containerExited) }
+            if method.leavesPages { tellSource(.containerExited) } else { source.facts.append(.containerExited) }
         default: break
         }
     }

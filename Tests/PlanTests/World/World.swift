@@ -123,7 +123,7 @@ struct World: Hashable, Sendable {
         var machine: SourceMachine
         if let born = source.born {
             machine = SourceMachine(
-                recovering: born.map { Sample.record($0, .source, pagesStayBehind: method == .hybrid) },
+                recovering: born.map { Sample.record($0, .source, pagesStayBehind: method.leavesPages) },
                 container: source.bornTasks)!
         } else {
             machine = SourceMachine(Self.orders[method]!)
