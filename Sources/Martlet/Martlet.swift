@@ -8,7 +8,7 @@ struct Martlet: ParsableCommand {
         abstract: "Moves running containers between Linux hosts.",
         version: "martlet 0.1.0",
         subcommands: [
-            MigrateCommand.self, CheckCommand.self, AgentCommand.self, ListCommand.self, StatusCommand.self,
+            MigrateCommand.self, CheckCommand.self, PlanCommand.self, AgentCommand.self, ListCommand.self, StatusCommand.self,
             RecoverCommand.self, CertsCommand.self, SessionCommand.self, GuardianCommand.self, KeeperCommand.self,
         ])
 

@@ -4,9 +4,11 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
     case auto
     /// Freeze first, send everything, restore. The shortest total time, the longest downtime.
     case stopCopy = "stop-copy"
+    /// Freeze first; CRIU's dump sends the memory to CRIU's page server at the destination, which makes the images there.
     case pageServer = "page-server"
     /// Rounds while the container runs, the rest during the freeze.
     case preCopy = "pre-copy"
+    /// Rounds while the container runs, the rest by CRIU's page server.
     case preCopyPageServer = "pre-copy-page-server"
     /// Freeze at once and let everything stay behind: the container runs with the skeleton alone, and fetches its memory. CRIU's
     /// lazy pages, served by Martlet.
@@ -18,8 +20,8 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
     /// Whether this build can carry it out.
     public var isSupported: Bool {
         switch self {
-        case .auto, .stopCopy, .preCopy, .postCopy, .hybrid: true
-        case .pageServer, .preCopyPageServer, .replay: false
+        case .auto, .stopCopy, .pageServer, .preCopy, .preCopyPageServer, .postCopy, .hybrid: true
+        case .replay: false
         }
     }
 
@@ -30,6 +32,9 @@ public enum Method: String, Hashable, Sendable, Codable, CaseIterable {
         case .stopCopy, .pageServer, .postCopy: false
         }
     }
+
+    /// Whether the frozen memory goes to CRIU's page server.
+    public var usesPageServer: Bool { self == .pageServer || self == .preCopyPageServer }
 
     /// Whether pages are always still at the source when the container runs at the destination.
     public var leavesPages: Bool { self == .hybrid || self == .postCopy }

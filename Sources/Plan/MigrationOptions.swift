@@ -83,15 +83,19 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
         check(
             !method.leavesPages || allowPostCopy, "--method", method.rawValue,
             "leaves pages at the source after the release, which --no-post-copy forbids", "use pre-copy")
+        let isByPageServer = method.usesPageServer
+        check(
+            !isByPageServer || dumpWay == .auto && restoreWay == .auto, "--method", method.rawValue,
+            "has its own way to dump and to restore", "leave out --dump and --restore")
         let isFull = dumpWay == .full || restoreWay == .images
         check(
-            !isFull || method == .auto || !(method.hasRounds || method.leavesPages), "--method", method.rawValue,
+            !isFull || isByPageServer || method == .auto || !(method.hasRounds || method.leavesPages), "--method", method.rawValue,
             "copies memory before or after the freeze, but it is forced into the dump's images", "use stop-copy")
         check(
-            !(dumpWay == .full && restoreWay == .faultServer), "--restore", "fault-server",
+            isByPageServer || !(dumpWay == .full && restoreWay == .faultServer), "--restore", "fault-server",
             "serves what the dump leaves out, and --dump full leaves out nothing", "leave out one of them")
         check(
-            restoreWay != .images || dumpWay == .auto || dumpWay == .full, "--restore", "images",
+            isByPageServer || restoreWay != .images || dumpWay == .auto || dumpWay == .full, "--restore", "images",
             "needs all memory in the images, but --dump \(dumpWay.rawValue) leaves it out", "leave out one of them")
         return found
     }

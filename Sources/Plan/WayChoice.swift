@@ -29,7 +29,7 @@ public struct WayChoice: Hashable, Sendable {
         let chosen = candidates[index]
         if index > 0 { findings.append(Self.slower(chosen, obstacles[..<index].compactMap { $0 })) }
         let isLazy = chosen.restore == .faultServer
-        if !isLazy { method = .stopCopy }
+        if chosen.dump == .full { method = .stopCopy }
         guard !findings.contains(where: \.isBlocker) else { return }
         ways = Ways(dump: chosen.dump, restore: chosen.restore, tracker: isLazy ? tracker : nil)
     }
@@ -102,16 +102,20 @@ private struct Candidate {
     static let all = [
         Candidate(dump: .hidden, restore: .faultServer), Candidate(dump: .lazy, restore: .faultServer),
         Candidate(dump: .full, restore: .images),
+        // Only where asked for by a method's name.
+        Candidate(dump: .pageServer, restore: .images), Candidate(dump: .pageServer, restore: .faultServer),
     ]
 
     func isWanted(_ options: MigrationOptions) -> Bool {
-        (options.dumpWay == .auto || options.dumpWay.rawValue == dump.rawValue)
+        guard options.method.usesPageServer == (dump == .pageServer) else { return false }
+        if dump == .pageServer { return (options.method == .preCopyPageServer) == (restore == .faultServer) }
+        return (options.dumpWay == .auto || options.dumpWay.rawValue == dump.rawValue)
             && (options.restoreWay == .auto || options.restoreWay.rawValue == restore.rawValue)
     }
 
     /// - Returns: what stands in the way, in words.
     func obstacle(_ options: MigrationOptions, _ source: Capabilities, _ destination: Capabilities) -> String? {
-        if dump == .hidden, let why = source.missing[.library] ?? source.missing[.hiding] {
+        if dump == .hidden || dump == .pageServer && restore == .faultServer, let why = source.missing[.library] ?? source.missing[.hiding] {
             return "pages can't be hidden from CRIU on \(source.host): \(why)"
         }
         if restore == .faultServer, let why = destination.missing[.userfaultfd] ?? destination.missing[.lazyPages] {

@@ -9,6 +9,9 @@ public struct Ways: Hashable, Sendable, Codable {
         case lazy
         /// Nothing is left out: all memory goes through the images, 0.7 s/GB, and all of it in the freeze.
         case full
+        /// CRIU sends the pages to its own page server at the destination while it dumps; the rest goes through the images.
+        /// Without rounds these are all pages, with rounds those that the last one left.
+        case pageServer = "page-server"
     }
 
     /// How a restore gets its anonymous memory.
@@ -38,6 +41,12 @@ public struct Ways: Hashable, Sendable, Codable {
     /// Whether memory travels on Martlet's own streams and is filled in behind the running container.
     public var isLazy: Bool { restore == .faultServer }
 
+    /// Whether some memory travels in rounds and the rest through CRIU's page server: the last pages are CRIU's to send.
+    public var leavesRestToDump: Bool { dump == .pageServer && isLazy }
+
+    /// Whether a restore finds all memory in its images' folder.
+    public var fillsImages: Bool { restore == .images }
+
     /// For people, in one sentence.
     public var words: String {
         var text = "dump: \(dump.words); restore: \(restore.words)"
@@ -52,6 +61,7 @@ extension Ways.Dump {
         case .hidden: "without memory, which is hidden from CRIU"
         case .lazy: "without memory, by CRIU's lazy pages"
         case .full: "with all memory in CRIU's images"
+        case .pageServer: "with its memory sent to CRIU's page server"
         }
     }
 }

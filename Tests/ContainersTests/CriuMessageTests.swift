@@ -26,6 +26,12 @@ import Testing
                 ].withFixedLength(at: 3))
     }
 
+    @Test func `a page server is named by a descriptor`() {
+        var options = CriuOptions()
+        options.pageServer = 4
+        #expect(options.encoded() == [0x5a, 0x02, 0x20, 0x04])  // ps { fd = 4 }
+    }
+
     @Test func `a negative number takes ten bytes`() {
         var writer = ProtobufWriter()
         writer.field(1, Int32(-1))

@@ -1,4 +1,5 @@
 import Host
+import Model
 import Testing
 
 @testable import Containers
@@ -24,6 +25,21 @@ import Testing
                 0x0100_0000..<0x0101_0000, 0x7f00_0000_1000..<0x7f00_0010_0000,
                 0x7ffc_0000_0000..<0x7ffc_0002_0000,
             ])
+    }
+
+    @Test func `pages that a dump shall have are taken out of what is hidden from it`() {
+        let ranges: [Range<UInt64>] = [0x1000..<0x5000, 0x5000..<0x8000, 0xa000..<0xb000]
+        func left(_ runs: [PageRun]) -> [Range<UInt64>] { HiddenRanges.of(ranges, without: runs) }
+        #expect(left([]) == ranges)
+        #expect(left([PageRun(start: 0x2000, count: 1)]) == [0x1000..<0x2000, 0x3000..<0x5000, ranges[1], ranges[2]])
+        // One run over the border of two areas, and further than the hidden memory.
+        #expect(left([PageRun(start: 0x4000, count: 2)]) == [0x1000..<0x4000, 0x6000..<0x8000, ranges[2]])
+        #expect(left([PageRun(start: 0x7000, count: 16)]) == [ranges[0], 0x5000..<0x7000])
+        // At the edges, in the gap, before and behind.
+        #expect(
+            left([PageRun(start: 0, count: 2), PageRun(start: 0x8000, count: 2), PageRun(start: 0xb000, count: 1)])
+                == [0x2000..<0x5000, ranges[1], ranges[2]])
+        #expect(left([PageRun(start: 0, count: 32)]).isEmpty)
     }
 
     static let smaps = """

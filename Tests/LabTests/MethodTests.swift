@@ -23,6 +23,10 @@ extension InTheLab {
             Way(options: ["--method", "stop-copy"], method: "stop-copy", ways: ["hidden", "fault-server", nil]),
             Way(options: ["--method", "pre-copy"], method: "pre-copy"),
             Way(options: ["--method", "hybrid", "--max-rounds", "1"], method: "hybrid"),
+            Way(options: ["--method", "page-server"], method: "page-server", ways: ["page-server", "images", nil]),
+            Way(
+                options: ["--method", "pre-copy-page-server"], method: "pre-copy-page-server",
+                ways: ["page-server", "fault-server", "write-protect"]),
             Way(options: ["--method", "post-copy"], method: "post-copy", ways: ["hidden", "fault-server", nil]),
             Way(options: ["--method", "auto", "--downtime-limit", "50"]),
             Way(options: ["--tracker", "write-protect"]),

@@ -8,7 +8,7 @@ import Testing
 /// Each test visits all worlds that can be reached, asks in each one that the rules of `World.check` hold, and then
 /// lets it settle: no more faults, both hosts reachable. It must end with exactly one running container.
 @Suite struct ModelCheckTests {
-    static let methods: [Plan.Method] = [.stopCopy, .preCopy, .hybrid, .postCopy]
+    static let methods: [Plan.Method] = [.stopCopy, .pageServer, .preCopy, .preCopyPageServer, .hybrid, .postCopy]
 
     @Test(arguments: methods)
     func `without faults every order of events ends at the destination`(_ method: Plan.Method) throws {

@@ -4,17 +4,17 @@ import Testing
 @testable import Plan
 
 @Suite struct OptionsTests {
-    @Test(arguments: ["auto", "stop-copy", "pre-copy", "post-copy", "hybrid"])
+    @Test(arguments: ["auto", "stop-copy", "page-server", "pre-copy", "pre-copy-page-server", "post-copy", "hybrid"])
     func `supported methods are parsed`(_ name: String) throws {
         #expect(try Plan.Method.parse(name).rawValue == name)
     }
 
-    @Test(arguments: ["page-server", "pre-copy-page-server", "replay"])
+    @Test(arguments: ["replay"])
     func `known but unsupported methods are refused in words`(_ name: String) {
         let error = #expect(throws: OptionError.self) { try Plan.Method.parse(name) }
         #expect(
             error?.description
-                == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, pre-copy, post-copy, hybrid)")
+                == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, page-server, pre-copy, pre-copy-page-server, post-copy, hybrid)")
     }
 
     @Test func `an unknown method is refused with the known ones`() {
@@ -59,6 +59,20 @@ import Testing
             {
                 $0.method = .postCopy
                 $0.dumpWay = .full
+            }
+        ),
+        (
+            "--method",
+            {
+                $0.method = .pageServer
+                $0.dumpWay = .full
+            }
+        ),
+        (
+            "--method",
+            {
+                $0.method = .preCopyPageServer
+                $0.restoreWay = .images
             }
         ),
         (

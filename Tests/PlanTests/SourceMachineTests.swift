@@ -252,6 +252,20 @@ import Testing
         #expect(actions.contains(.send(.abort(reason: Sample.problem.why))))
     }
 
+    @Test func `in post-copy nothing is copied before the freeze, and only a list in it`() {
+        var machine = SourceMachine(Sample.order(.postCopy))
+        for (event, _) in Self.happyPath.prefix(5) { _ = machine.handle(event) }
+        let answer = machine.handle(.filesSynced)
+        #expect(answer.contains(.startCriu))
+        #expect(answer.contains { if case .announce(let decision) = $0 { decision.how == .postCopy } else { false } })
+        #expect(!answer.contains { if case .startRound = $0 { true } else { false } })
+        for event in [.criuHeld, .received(.standingBy), .journalWritten(.frozen), .networkCut] as [SourceEvent] {
+            _ = machine.handle(event)
+        }
+        let frozen = machine.handle(.frozen)
+        #expect(frozen.contains(.sendFinalPages(.listOnly)))
+    }
+
     @Test func `in hybrid the source serves pages before it says release, and keeps its copy until filled`() {
         var machine = SourceMachine(Sample.order(.hybrid))
         for (event, _) in Self.happyPath.prefix(6) { _ = machine.handle(event) }

@@ -37,6 +37,10 @@ import Testing
         Case(ways: "hidden fault-server write-protect auto"),
         Case(method: .hybrid, ways: "hidden fault-server write-protect hybrid"),
         Case(method: .stopCopy, ways: "hidden fault-server write-protect stop-copy"),
+        Case(method: .pageServer, ways: "page-server images - page-server"),
+        Case(destination: [.userfaultfd], method: .pageServer, ways: "page-server images - page-server"),
+        Case(source: [.hiding, .library], method: .pageServer, ways: "page-server images - page-server"),
+        Case(method: .preCopyPageServer, ways: "page-server fault-server write-protect pre-copy-page-server"),
         Case(method: .postCopy, ways: "hidden fault-server write-protect post-copy"),
         // What only the other side needs is not missed.
         Case(
@@ -67,6 +71,8 @@ import Testing
         Case(source: [.library], dump: .hidden, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], restore: .faultServer, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], dump: .lazy, codes: ["way-impossible"]),
+        Case(source: [.hiding], method: .preCopyPageServer, codes: ["way-impossible"]),
+        Case(destination: [.userfaultfd], method: .preCopyPageServer, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], method: .postCopy, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], method: .hybrid, codes: ["way-impossible"]),
         Case(destination: [.userfaultfd], method: .preCopy, codes: ["way-impossible"]),

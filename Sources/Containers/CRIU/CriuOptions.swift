@@ -46,6 +46,8 @@ public struct CriuOptions: Hashable, Sendable {
     public var logFile: String?
     public var notifyScripts: Bool?
     public var root: String?
+    /// A connected socket to a page server: its number in CRIU's own process (`criu_page_server_info`, fd).
+    public var pageServer: Int32?
     public var externalMounts: [ExternalMount] = []
     public var manageCgroups: Bool?
     public var inherited: [InheritedDescriptor] = []
@@ -78,6 +80,7 @@ public struct CriuOptions: Hashable, Sendable {
         if let fileLocks { w.field(8, fileLocks) }
         if let logLevel { w.field(9, logLevel) }
         if let logFile { w.field(10, logFile) }
+        if let pageServer { w.field(11) { $0.field(4, pageServer) } }
         if let notifyScripts { w.field(12, notifyScripts) }
         if let root { w.field(13, root) }
         if let workDirectory { w.field(17, workDirectory) }

@@ -24,8 +24,10 @@ public final class CriuSession: Sendable {
     ///   - environment: more variables, KEY=VALUE: the shim's (`CriuShim.environment`). They go over inherited ones.
     ///   - logPath: where the request's options make CRIU log, for errors.
     ///   - what: the request in words, for errors.
+    ///   - descriptors: more of them for CRIU, by the numbers that they have there, above 3; duplicated.
     public init(
-        _ request: CriuRequest, what: String, program: String = "criu", environment: [String] = [], logPath: String = ""
+        _ request: CriuRequest, what: String, program: String = "criu", environment: [String] = [], logPath: String = "",
+        descriptors: [Int32: Int32] = [:]
     ) throws(CriuError) {
         self.logPath = logPath
         self.what = what
@@ -34,7 +36,8 @@ public final class CriuSession: Sendable {
             socket = SharedDescriptor(try ends.first.descriptor.duplicate())
             var spawn = Spawn(program, ["swrk", "3"])
             spawn.environment = Self.merged(environment)
-            spawn.descriptors = [3: ends.second.descriptor.raw]
+            spawn.descriptors = descriptors
+            spawn.descriptors[3] = ends.second.descriptor.raw
             spawn.newSession = true  // a ^C at our terminal is for us to handle
             child = try spawn.start()
         } catch { throw .system(error) }

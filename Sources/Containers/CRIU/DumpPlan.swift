@@ -11,6 +11,8 @@ public struct DumpPlan: Hashable, Sendable {
     /// Memory that a lazy restore can fill stays out of the images (criu/mem.c, generate_iovs): a second way to dump without
     /// it. CRIU would begin to serve it behind `post-dump`, so that notification is never answered with anything.
     public var lazyPages = false
+    /// Pages go to the page server at the other end of CRIU's descriptor `pageServerDescriptor`, while they are dumped.
+    public var toPageServer = false
     public var streams: StandardStreams
     public var configuration: CriuConfiguration
 
@@ -60,6 +62,9 @@ public struct DumpPlan: Hashable, Sendable {
         options.emptyNamespaces = CriuOptions.networkNamespace
     }
 
+    /// The number that a page server's socket has in CRIU.
+    public static let pageServerDescriptor: Int32 = 4
+
     /// The log's name in the work folder.
     public static let logName = "dump.log"
 
@@ -70,6 +75,7 @@ public struct DumpPlan: Hashable, Sendable {
         all.workDirectory = workDirectory
         all.configurationFile = configurationFile
         all.lazyPages = lazyPages ? true : nil
+        all.pageServer = toPageServer ? Self.pageServerDescriptor : nil
         return .dump(all)
     }
 

@@ -1,5 +1,5 @@
 public import Host
-import Model
+public import Model
 
 /// Which memory of a process a skeleton dump leaves out: what the fault server can put back.
 ///
@@ -27,6 +27,29 @@ public enum HiddenRanges {
             if start < area.end { ranges.append(start..<area.end) }
         }
         return ranges
+    }
+
+    /// What of the ranges is left when pages are taken out again: those that a dump shall have.
+    /// - Parameters:
+    ///   - ranges: ascending, not overlapping.
+    ///   - runs: the same.
+    public static func of(_ ranges: [Range<UInt64>], without runs: [PageRun]) -> [Range<UInt64>] {
+        var left: [Range<UInt64>] = []
+        left.reserveCapacity(ranges.count + runs.count)
+        var at = 0
+        for range in ranges {
+            var start = range.lowerBound
+            while at < runs.count, runs[at].end <= start { at += 1 }
+            while at < runs.count, runs[at].start < range.upperBound {
+                if start < runs[at].start { left.append(start..<runs[at].start) }
+                start = max(start, runs[at].end)
+                // A run may reach into the next range.
+                guard runs[at].end <= range.upperBound else { break }
+                at += 1
+            }
+            if start < range.upperBound { left.append(start..<range.upperBound) }
+        }
+        return left
     }
 
     /// The stack pointers of a frozen process's threads.

@@ -7,7 +7,7 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: "Which engine runs the container: runc (found by itself when the name is unambiguous).")
     var engine: String?
 
-    @Option(help: "auto, stop-copy, pre-copy, post-copy or hybrid; docs/methods.md.")
+    @Option(help: "auto, stop-copy, page-server, pre-copy, pre-copy-page-server, post-copy or hybrid: see docs/methods.md.")
     var method = "auto"
 
     @Option(help: ArgumentHelp("Longest downtime wished for.", valueName: "ms"))

@@ -26,6 +26,8 @@ struct Attempt {
     /// Which process an image belongs to, told with `shipped`.
     let spaces = SpaceTable()
     var files: [RsyncRun] = []
+    /// CRIU's, of the methods that use it.
+    var pageServer: PageServer?
     var receivers: [FileReceiver] = []
     var discarding = false
     /// Whether anybody began to let the restored copy go, or the copy died before.

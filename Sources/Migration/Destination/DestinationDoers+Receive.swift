@@ -43,7 +43,7 @@ extension DestinationDoers {
     func prepare(_ order: PrepareOrder) throws {
         let (offer, facts, before) = try known()
         var folders = before
-        folders.images = Places.images(migration, whole: order.ways.dump == .full ? offer.container.memory : nil)
+        folders.images = Places.images(migration, whole: order.ways.fillsImages ? offer.container.memory : nil)
         for folder in [folders.images, folders.work] { try Places.make(folder) }
         try FileIO.writeAtomically(JSON.encode(offer), to: "\(folders.volatile)/offer.json")
         let place = try room.kind(for: offer.container.memory)
@@ -90,6 +90,7 @@ extension DestinationDoers {
 
     func adoptData(_ connection: Connection, _ stream: Int) throws {
         link.add(connection)
+        if stream == LinkProbe.stream { return LinkProbe.receive(connection) }
         let (store, images, streams, frames) = attempt.withLock { ($0.store, $0.images, $0.streams, $0.frames) }
         // A session that took over in the fill still takes pages that stayed behind, and nothing else.
         guard let store, stream <= streams else {
@@ -104,7 +105,8 @@ extension DestinationDoers {
 
     func adoptFiles(_ connection: Connection, stream: Int) throws {
         link.add(connection)
-        let (_, facts, _) = try known()
+        let (_, facts, folders) = try known()
+        if stream == Tunnel.pageServer { return try startPageServer(connection, folders) }
         guard let part = FileDestination.Part(stream: stream) else { throw TransferProblem("there is no files stream \(stream)") }
         let end = try Tunnel.open(connection)
         if part == .native {
@@ -117,6 +119,17 @@ extension DestinationDoers {
         // rsync's own goodbye tells the source how it ended; here the end is only reaped.
         _ = try Host.Thread(named: "rsync") { [migration] in
             do { _ = try run.finish(vanishedIsFine: true, until: nil) } catch { logLine("session \(migration): files: \(error)") }
+        }
+    }
+
+    /// CRIU at the source sends its pages to a CRIU here, through this connection.
+    private func startPageServer(_ connection: Connection, _ folders: Attempt.Folders) throws {
+        guard try ways().dump == .pageServer else { throw TransferProblem("pages came for a page server that was not ordered") }
+        try make {
+            guard attempt.withLock({ $0.pageServer }) == nil else { throw TransferProblem("there is a page server already") }
+            let end = try Tunnel.open(connection)
+            let server = try PageServer(socket: end.raw, imagesDirectory: folders.images, workDirectory: folders.work)
+            attempt.withLock { $0.pageServer = server }
         }
     }
 

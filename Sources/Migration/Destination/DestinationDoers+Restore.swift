@@ -25,6 +25,7 @@ extension DestinationDoers {
         spaces.set(shipped.spaces)
         let (_, _, folders) = try known()
         let ways = try ways()
+        if ways.dump == .pageServer { try steps.time("wait for the page server") { try finishPageServer() } }
         try steps.time("check and edit images") {
             let directory = ImageDirectory(path: folders.images)
             try directory.validate()
@@ -47,6 +48,13 @@ extension DestinationDoers {
         let objects = try shared.seal(shipped.shared)
         try Places.showDescriptors(below: folders.images)
         try shim.give(objects: objects)
+    }
+
+    private func finishPageServer() throws {
+        guard let server = attempt.withLock({ $0.pageServer }) else {
+            throw TransferProblem("no pages came for the page server")
+        }
+        try server.finish(within: .seconds(20))
     }
 
     /// A process whose memory nobody announced would read zeros.
@@ -178,6 +186,7 @@ extension DestinationDoers {
         func undo(_ step: () throws -> Void) { do { try step() } catch { failure = failure ?? error } }
         undo { try endCopy(attempt) }
         attempt.server?.stop()
+        attempt.pageServer?.cancel()
         for run in attempt.files { run.cancel() }
         for receiver in attempt.receivers { receiver.stop() }
         link.closeStreams()

@@ -128,7 +128,7 @@ final class DestinationDoers: Sendable {
         }
     }
 
-    private func make(_ body: () throws -> Void) throws {
+    func make(_ body: () throws -> Void) throws {
         try making.withLock { _ in
             guard !attempt.withLock({ $0.discarding }) else { return }
             try body()

@@ -121,8 +121,12 @@ struct SourceContainer: Sendable {
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(
             container: state, config: bundle.config, rootPath: bundle.rootPath, streams: facts.streams, choices: choices)
+        let pages = SourceDump.PageWay(
+            connect: {
+                try Tunnel.open(try link.open(.files, Tunnel.pageServer), limit: memory.limit) { memory.count($0) }
+            }, rest: { try memory.restForDump() })
         let dump = SourceDump(
-            plan: plan, migration: migration, memory: description.memory, processes: processes)
+            plan: plan, migration: migration, memory: description.memory, pages: pages, processes: processes)
         let files = SourceFiles(
             folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] },
             note: { reporter.report(.note($0)) })

@@ -14,6 +14,7 @@ final class SourceDump: Sendable {
     private let memory: ByteCount
     private let chosen = Mutex<Chosen?>(nil)
     private let processes: @Sendable () throws -> [Int32]
+    private let pages: PageWay
     private let session = Mutex<CriuSession?>(nil)
     private let smaps = Mutex<[Int32: SmapsSnapshot]>([:])
     /// What was left out of the dump, by our numbers of the processes.
@@ -26,6 +27,14 @@ final class SourceDump: Sendable {
     /// From the release to `post-dump`; a plain dump takes 0.6 s/GB, a skeleton some tens of milliseconds.
     private static let dumpLimit = Duration.seconds(120)
 
+    /// How pages go to a page server at the destination, where a method wants that.
+    struct PageWay: Sendable {
+        /// A connected socket whose other end is the page server's.
+        var connect: @Sendable () throws -> OwnedDescriptor
+        /// Frozen: the pages of each process that the dump shall take, of those that it would not. Blocks until they are found.
+        var rest: @Sendable () throws -> [Int32: [PageRun]]
+    }
+
     /// What is known once the ways are.
     private struct Chosen: Sendable {
         var ways: Ways
@@ -35,8 +44,12 @@ final class SourceDump: Sendable {
     }
 
     /// - Parameter memory: the container's: a dump with all of it may not fit on the tmpfs.
-    init(plan: DumpPlan, migration: MigrationID, memory: ByteCount, processes: @escaping @Sendable () throws -> [Int32]) {
+    init(
+        plan: DumpPlan, migration: MigrationID, memory: ByteCount, pages: PageWay,
+        processes: @escaping @Sendable () throws -> [Int32]
+    ) {
         (self.plan, self.migration, self.memory, self.processes) = (plan, migration, memory, processes)
+        self.pages = pages
         work = "\(Places.durable(migration))/dump"
     }
 
@@ -68,10 +81,10 @@ final class SourceDump: Sendable {
         try shim.setConfiguration(plan.configuration)
         var plan = plan
         plan.lazyPages = ways.dump == .lazy
+        plan.toPageServer = ways.dump == .pageServer
         let request = plan.request(
             imagesDirectory: imageFolder.raw, workDirectory: workFolder.raw, configurationFile: shim.configurationPath)
-        let criu = try CriuSession(
-            request, what: "dump", environment: shim.environment, logPath: "\(work)/\(DumpPlan.logName)")
+        let criu = try start(request, shim, toPageServer: plan.toPageServer)
         session.withLock { $0 = criu }
         try OrphanedDump.note(criu.pid, of: migration)
         skipConnectionTracking()
@@ -82,6 +95,17 @@ final class SourceDump: Sendable {
         for pid in pids {
             if let snapshot = try? SmapsSnapshot.of(pid: pid) { smaps.withLock { $0[pid] = snapshot } }
         }
+    }
+
+    private func start(_ request: CriuRequest, _ shim: CriuShim, toPageServer: Bool) throws -> CriuSession {
+        let log = "\(work)/\(DumpPlan.logName)"
+        guard toPageServer else {
+            return try CriuSession(request, what: "dump", environment: shim.environment, logPath: log)
+        }
+        let socket = try pages.connect()
+        return try CriuSession(
+            request, what: "dump", environment: shim.environment, logPath: log,
+            descriptors: [DumpPlan.pageServerDescriptor: socket.raw])
     }
 
     /// A namespace that tracks no connection has none to dump; asking the kernel takes 18 ms.
@@ -96,24 +120,36 @@ final class SourceDump: Sendable {
         guard let criu = session.withLock({ $0 }), let ways = chosen.withLock({ $0?.ways }) else {
             throw TransferProblem("the dump was not started")
         }
+        let hides = ways.dump == .hidden || ways.leavesRestToDump
         if ways.dump == .hidden { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
         let known = smaps.withLock { $0 }
         try steps.time("list hidden memory") {
-            guard ways.dump == .hidden else { return }
-            if !Pretence.current.hidesNothing { try shim?.hide(objects: shared.map(\.inode)) }
-            for pid in try processes() { try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid))) }
+            guard hides else { return }
+            if ways.dump == .hidden, !Pretence.current.hidesNothing { try shim?.hide(objects: shared.map(\.inode)) }
+            let rest = ways.leavesRestToDump ? try pages.rest() : nil
+            for pid in try processes() {
+                // A process that nobody looked through is dumped whole.
+                if let rest, rest[pid] == nil { continue }
+                try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid)), without: rest?[pid] ?? [])
+            }
         }
         try steps.time("criu: dump") {
             try criu.answer(success: true)
-            try criu.advance(to: "post-dump", within: Self.dumpLimit)
+            try criu.advance(to: "post-dump", within: limit(ways))
         }
     }
 
+    /// To a page server memory goes over the link while it is dumped: 10 MB/s is a slow WAN's (`SourceMachine.frozenLimit`).
+    private func limit(_ ways: Ways) -> Duration {
+        ways.dump == .pageServer ? Self.dumpLimit + .milliseconds(memory.rawValue / 10_000) : Self.dumpLimit
+    }
+
     /// A process of which something can't be told is dumped whole: slow, and right.
-    private func prepare(_ pid: Int32, _ snapshot: SmapsSnapshot?) throws {
+    private func prepare(_ pid: Int32, _ snapshot: SmapsSnapshot?, without rest: [PageRun]) throws {
         let maps = try FileIO.read("/proc/\(pid)/maps")
         guard let pointers = try HiddenRanges.stackPointers(of: pid), let snapshot, let shim else { return }
-        let ranges = HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers)
+        let all = HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers)
+        let ranges = rest.isEmpty ? all : HiddenRanges.of(all, without: rest)
         if !Pretence.current.hidesNothing { try shim.hide(ranges, of: pid) }
         hidden.withLock { $0[pid] = ranges }
         if let rebuilt = snapshot.rebuilt(maps: maps) { try shim.setSmaps(rebuilt, of: pid) }

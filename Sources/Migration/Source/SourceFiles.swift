@@ -166,8 +166,18 @@ final class Follower: Sendable {
 
 /// Joins a connection to a local socket pair.
 enum Tunnel {
+    /// The number of the stream of role files that carries what CRIU says to its page server; those of `FileDestination` are below.
+    static let pageServer = 7
+
     /// - Returns: the end for rsync, or for our own stream.
     static func open(_ connection: Connection, limit: BandwidthLimit? = nil) throws -> OwnedDescriptor {
+        try open(connection, limit: limit, counted: { _ in })
+    }
+
+    /// - Parameter counted: given the tunnel, whose counters tell what it carried.
+    static func open(
+        _ connection: Connection, limit: BandwidthLimit?, counted: (ByteTunnel) -> Void
+    ) throws -> OwnedDescriptor {
         var ends: [Int32] = []
         try UnixSocket.pair(.stream).split { first, second in
             ends = [first.takeDescriptor().release(), second.takeDescriptor().release()]
@@ -175,7 +185,7 @@ enum Tunnel {
         let ours = OwnedDescriptor(taking: ends[0])
         // The tunnel lives as long as its connection.
         // How rsync ended is rsync's to tell: one that has all it needs closes before the last bytes of its peer.
-        _ = ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1]), limit: limit) { _ in }
+        counted(ByteTunnel(connection, socket: OwnedDescriptor(taking: ends[1]), limit: limit) { _ in })
         return ours
     }
 }

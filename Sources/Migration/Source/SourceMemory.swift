@@ -17,6 +17,8 @@ final class SourceMemory: @unchecked Sendable {
     /// Nil: memory is in the images, and nothing travels here.
     private var tracker: ContainerTracker?
     private var kind: Ways.Tracker?
+    /// What the last round finds is CRIU's to send.
+    private var leavesRestToDump = false
     private let link: SourceLink
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
@@ -35,6 +37,10 @@ final class SourceMemory: @unchecked Sendable {
     /// The final pass and the images may be the first to need streams, at once.
     private let opening = Mutex<Void>(())
     private let shared = Mutex(Shared())
+    /// The pages that CRIU shall send, by process.
+    private let rest = Monitor<[Int32: [PageRun]]?>(nil)
+    /// What CRIU says to its page server goes through it.
+    private let tunnel = Mutex<ByteTunnel?>(nil)
     /// Serves what stays at the source beyond the release.
     private let behind = Mutex<RestServer?>(nil)
 
@@ -73,6 +79,7 @@ final class SourceMemory: @unchecked Sendable {
             try ContainerTracker(kind: TrackerKind(kind), processes: processes)
         }
         kind = ways.tracker
+        leavesRestToDump = ways.leavesRestToDump
     }
 
     // MARK: - Shared memory
@@ -175,7 +182,9 @@ final class SourceMemory: @unchecked Sendable {
         let found = try steps.time("find the last pages") { try tracker.finalRound() }
         sender.forget(found.gone)
         begin(sender, pages: found.pageCount.rawValue)
+        if leavesRestToDump { rest.withLock { $0 = Self.byProcess(found) } }
         try steps.time("send the last pages") {
+            if leavesRestToDump { return }
             switch pass {
             case .everything: try sender.send(work(found), priority: .realtime(4))
             case .listOnly: try announceStale(found, sender)
@@ -191,8 +200,10 @@ final class SourceMemory: @unchecked Sendable {
         let live = try tracker.livePages()
         let mine = streams[0]
         var spaces: [Shipped.Space] = []
+        let elsewhere = leavesRestToDump ? Self.byProcess(found) : [:]
         for pages in live {
-            try mine.live(space: pages.space, runs: pages.runs)
+            // What is in the images is restored from them; what came of it before is void.
+            try mine.live(space: pages.space, runs: RunList.of(pages.runs, without: elsewhere[pages.pid] ?? []))
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
         }
@@ -203,6 +214,21 @@ final class SourceMemory: @unchecked Sendable {
         final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
         try markFinal()
     }
+
+    private static func byProcess(_ found: Round) -> [Int32: [PageRun]] {
+        Dictionary(found.spaces.map { ($0.pid, $0.dirty) }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// The pages of each process that CRIU shall dump although they could travel here. Waits until the final pass has found them.
+    func restForDump() throws -> [Int32: [PageRun]] {
+        guard let found = rest.wait(until: .now + Self.landingLimit, { $0 }) else {
+            throw TransferProblem("the last pass over memory did not end")
+        }
+        return found
+    }
+
+    /// Counts what a tunnel carries among the bytes sent.
+    func count(_ tunnel: ByteTunnel) { self.tunnel.withLock { $0 = tunnel } }
 
     private func markFinal() throws { for stream in streams { try stream.mark(token: LandingMarks.final) } }
 
@@ -248,7 +274,10 @@ final class SourceMemory: @unchecked Sendable {
         tracker?.detach()
     }
 
-    var bytesSent: Int { (streams + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue } }
+    var bytesSent: Int {
+        (streams + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue }
+            + (tunnel.withLock { $0 }?.bytesSent.rawValue ?? 0)
+    }
 
     private func work(_ round: Round) -> [PageSender.Work] {
         round.spaces.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.dirty) }

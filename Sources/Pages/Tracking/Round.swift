@@ -67,7 +67,7 @@ public struct SpacePages: Sendable {
 }
 
 /// Lists of runs.
-enum RunList {
+public enum RunList {
     /// Puts runs into address order and joins what touches or overlaps.
     static func normalize(_ runs: inout [PageRun]) {
         runs.sort { $0.start < $1.start }
@@ -82,6 +82,30 @@ enum RunList {
             }
         }
         runs.removeLast(runs.count - out)
+    }
+
+    /// What is left of a list when another one's pages are taken out. Both in address order without overlap.
+    public static func of(_ runs: [PageRun], without others: [PageRun]) -> [PageRun] {
+        guard !others.isEmpty else { return runs }
+        var left: [PageRun] = []
+        left.reserveCapacity(runs.count + others.count)
+        func add(_ start: UInt64, _ end: UInt64) {
+            if start < end { left.append(PageRun(start: start, count: Int(end - start) / pageSize)) }
+        }
+        var at = 0
+        for run in runs {
+            var start = run.start
+            while at < others.count, others[at].end <= start { at += 1 }
+            while at < others.count, others[at].start < run.end {
+                add(start, others[at].start)
+                start = max(start, others[at].end)
+                // One may reach into the next run.
+                guard others[at].end <= run.end else { break }
+                at += 1
+            }
+            add(start, run.end)
+        }
+        return left
     }
 
     /// Whether runs are in address order without overlap.

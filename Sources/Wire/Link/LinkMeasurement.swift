@@ -40,7 +40,8 @@ public struct LinkMeasurement: Equatable, Sendable {
 
 extension DataSender {
     /// Sends filler and sees how fast the peer acknowledges it. Before or between rounds, never in them.
-    func measureRate(burst: ByteCount, within limit: Duration) throws(WireError) -> ByteCount? {
+    /// - Returns: bytes a second; nil if nothing got over.
+    public func measureRate(burst: ByteCount, within limit: Duration) throws(WireError) -> ByteCount? {
         let began = MonotonicInstant.now
         let deadline = began + limit
         let before = connection.acknowledgedBytes
