@@ -160,6 +160,7 @@ final class SourceDoers: Sendable {
             if record.kind == .opened, let parts {
                 try FileIO.writeAtomically(JSON.encode(parts.facts), to: Self.note(migration))
             }
+            if record.kind == .running { parts?.memory.released() }
             try steps.time("journal `\(record.kind.rawValue)`") { try file?.append(record) }
             mailbox.post(.journalWritten(record.kind))
         } catch {
