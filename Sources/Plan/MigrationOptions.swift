@@ -89,7 +89,8 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
             "has its own way to dump and to restore", "leave out --dump and --restore")
         let isFull = dumpWay == .full || restoreWay == .images
         check(
-            !isFull || isByPageServer || method == .auto || !(method.hasRounds || method.leavesPages), "--method", method.rawValue,
+            !isFull || isByPageServer || method == .auto || !(method.hasRounds || method.leavesPages), "--method",
+            method.rawValue,
             "copies memory before or after the freeze, but it is forced into the dump's images", "use stop-copy")
         check(
             isByPageServer || !(dumpWay == .full && restoreWay == .faultServer), "--restore", "fault-server",

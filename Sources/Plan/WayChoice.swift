@@ -115,7 +115,9 @@ private struct Candidate {
 
     /// - Returns: what stands in the way, in words.
     func obstacle(_ options: MigrationOptions, _ source: Capabilities, _ destination: Capabilities) -> String? {
-        if dump == .hidden || dump == .pageServer && restore == .faultServer, let why = source.missing[.library] ?? source.missing[.hiding] {
+        if dump == .hidden || dump == .pageServer && restore == .faultServer,
+            let why = source.missing[.library] ?? source.missing[.hiding]
+        {
             return "pages can't be hidden from CRIU on \(source.host): \(why)"
         }
         if restore == .faultServer, let why = destination.missing[.userfaultfd] ?? destination.missing[.lazyPages] {

@@ -14,7 +14,8 @@ import Testing
         let error = #expect(throws: OptionError.self) { try Plan.Method.parse(name) }
         #expect(
             error?.description
-                == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, page-server, pre-copy, pre-copy-page-server, post-copy, hybrid)")
+                == "--method \(name): this build of Martlet can't do it yet (it can do: auto, stop-copy, page-server, pre-copy, pre-copy-page-server, post-copy, hybrid)"
+        )
     }
 
     @Test func `an unknown method is refused with the known ones`() {

@@ -6,7 +6,8 @@ import Plan
 
 struct PlanCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Predict for each method how long a migration would take and how long the container would stand.",
+        commandName: "plan",
+        abstract: "Predict for each method how long a migration would take and how long the container would stand.",
         discussion: """
             Watches the container for two seconds (how much memory it has, how fast it writes to it) and measures the link. Nothing is \
             frozen or moved. The other figures are constants of the machine that Martlet was measured on: see docs/methods.md.

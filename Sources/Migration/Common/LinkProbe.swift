@@ -12,7 +12,9 @@ enum LinkProbe {
 
     /// Whatever is not filler has no place here.
     private final class Nothing: FrameSink {
-        private func refuse() throws(SinkFailure) -> Never { throw SinkFailure("a stream that measures the link carries only filler") }
+        private func refuse() throws(SinkFailure) -> Never {
+            throw SinkFailure("a stream that measures the link carries only filler")
+        }
         func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) { try refuse() }
         func zero(space: SpaceID, run: PageRun) throws(SinkFailure) { try refuse() }
         func stale(space: SpaceID, run: PageRun) throws(SinkFailure) { try refuse() }
