@@ -37,12 +37,12 @@ public struct Prediction: Sendable {
 
     public func of(_ method: Method) -> MethodPrediction {
         switch method {
-        case .stopCopy: frozen(method, downtime: freeze(sending: measured.contentPages))
+        case .stopCopy: frozen(method, downtime: costs.openStreams + freeze(sending: measured.contentPages))
         case .postCopy: behind(method, rounds: Rounds(), left: measured.contentPages)
         case .pageServer:
             frozen(
                 method,
-                downtime: skeleton + bytes(measured.contentPages) / pageServerRate * 1000
+                downtime: skeleton + costs.pageServer + bytes(measured.contentPages) / pageServerRate * 1000
                     + bytes(measured.contentPages) / costs.imageRestoreRate * 1000, fills: false)
         case .auto, .preCopy, .preCopyPageServer, .hybrid, .replay: inRounds(method)
         }
@@ -56,6 +56,7 @@ public struct Prediction: Sendable {
     private var link: Double { min(measured.linkRate ?? Forecast.assumedRate, cap) }
     /// Of pages on Martlet's streams: the slower of the link and of what both programs do with a page.
     var rate: Double { min(link, costs.pageRate) }
+    private var frozenRate: Double { min(link, costs.frozenPageRate) }
     private var pageServerRate: Double { min(link, costs.pageServerRate) }
     private func time(_ pages: Int) -> Double { bytes(pages) / rate * 1000 }
 
@@ -70,10 +71,10 @@ public struct Prediction: Sendable {
     private var scan: Double { costs.scanPerGB * gigabytes }
     private var skeleton: Double { dump + restore }
     private var clean: Double { costs.clean + costs.cleanPerGB * gigabytes }
-    private var fill: Double { bytes(measured.contentPages) / costs.fillRate * 1000 }
+    private var fill: Double { costs.fillStart + bytes(measured.contentPages) / costs.fillRate * 1000 }
 
     /// The last pages go beside the dump.
-    private func freeze(sending pages: Int) -> Double { max(dump, scan + time(pages)) + restore }
+    private func freeze(sending pages: Int) -> Double { max(dump, scan + bytes(pages) / frozenRate * 1000) + restore }
 
     // MARK: methods
 
@@ -86,7 +87,7 @@ public struct Prediction: Sendable {
     /// Pages follow after the release, as fast as they can be sent and put in place.
     private func behind(_ method: Method, rounds: Rounds, left: Int) -> MethodPrediction {
         let begun = rounds.count == 0 ? costs.prepare + costs.standBy : costs.prepare + rounds.milliseconds
-        let downtime = max(dump, scan) + restore
+        let downtime = max(dump, scan) + restore + (rounds.count == 0 ? costs.openStreams : 0)
         let filling = max(fill, time(left))
         return MethodPrediction(
             method: method.rawValue, totalMS: begun + downtime + filling + clean, downtimeMS: downtime, rounds: rounds.count,
@@ -98,7 +99,7 @@ public struct Prediction: Sendable {
         if rounds.how == .postCopy { return behind(method, rounds: rounds, left: rounds.dirty) }
         let downtime =
             method == .preCopyPageServer
-            ? scan + dump + bytes(rounds.dirty) / pageServerRate * 1000 + restore : freeze(sending: rounds.dirty)
+            ? scan + dump + costs.pageServer + bytes(rounds.dirty) / pageServerRate * 1000 + restore : freeze(sending: rounds.dirty)
         return MethodPrediction(
             method: method.rawValue, totalMS: costs.prepare + rounds.milliseconds + downtime + fill + clean,
             downtimeMS: rounds.how == .giveUp ? 0 : downtime, rounds: rounds.count, how: rounds.how.rawValue)
