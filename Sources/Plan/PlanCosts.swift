@@ -4,36 +4,39 @@
 /// On other machines they are wrong by the ratio of the machines' speeds; what the link and the workload add is measured each time.
 public struct PlanCosts: Hashable, Sendable {
     /// Check, prepare and the first comparison of files, for a small bundle, ms.
-    public var prepare = 480.0
+    public var prepare = 440.0
     /// CRIU's start at the source and the runtime's at the destination, ms. Beside a round if there is one.
-    public var standBy = 200.0
+    public var standBy = 190.0
     /// A round's start and end: marks, their way back, the count, ms.
     public var round = 12.0
     /// Cut, freeze and the dump of a skeleton with its shipping, ms; and for each process.
-    public var dump = 22.0
+    public var dump = 24.0
     public var dumpPerProcess = 3.0
     /// The final scan, ms/GB.
     public var scanPerGB = 1.0
     /// Checks, the restore of a skeleton, decision and release, ms; and for each process.
-    public var restore = 30.0
+    public var restore = 31.0
     public var restorePerProcess = 2.0
     /// The first use of data streams in the freeze, where no round has opened them, ms.
     public var openStreams = 20.0
     /// What CRIU's page server adds to a dump, however little goes through it, ms.
-    public var pageServer = 30.0
+    public var pageServer = 40.0
     /// Reading, encrypting and landing pages, while the container runs, bytes a second; and in the freeze, when nothing else runs.
-    public var frozenPageRate = 650e6
-    public var pageRate = 485e6
+    public var frozenPageRate = 950e6
+    public var pageRate = 490e6
     /// CRIU's dump through a tunnel to its page server, bytes a second.
-    public var pageServerRate = 350e6
-    /// A restore from images, bytes a second.
-    public var imageRestoreRate = 600e6
+    public var pageServerRate = 450e6
+    /// A restore from images, bytes a second; and of what is beyond the first 200 MB, where it gets slower.
+    public var imageRestoreRate = 700e6
+    public var largeImageRestoreRate = 280e6
+    /// A burst on one stream that is faster than this tells of processors, not of the wire: several streams then carry more.
+    public var processorBoundLink = 400e6
     /// From the store into the running container, bytes a second, and what its start and end take, ms.
     public var fillStart = 50.0
-    public var fillRate = 850e6
+    public var fillRate = 900e6
     /// Killing the frozen copy and clearing up, ms; and for each GB.
     public var clean = 140.0
-    public var cleanPerGB = 190.0
+    public var cleanPerGB = 180.0
 
     public init() {}
 }

@@ -43,7 +43,7 @@ public struct Prediction: Sendable {
             frozen(
                 method,
                 downtime: skeleton + costs.pageServer + bytes(measured.contentPages) / pageServerRate * 1000
-                    + bytes(measured.contentPages) / costs.imageRestoreRate * 1000, fills: false)
+                    + imageRestore(bytes(measured.contentPages)), fills: false)
         case .auto, .preCopy, .preCopyPageServer, .hybrid, .replay: inRounds(method)
         }
     }
@@ -53,7 +53,10 @@ public struct Prediction: Sendable {
     private func bytes(_ pages: Int) -> Double { Double(pages * pageSize) }
     private var gigabytes: Double { bytes(measured.pages) / 1e9 }
     private var cap: Double { options.bandwidth.map { Double($0.rawValue) } ?? .infinity }
-    private var link: Double { min(measured.linkRate ?? Forecast.assumedRate, cap) }
+    private var link: Double {
+        let wire = measured.linkRate ?? Forecast.assumedRate
+        return min(wire > costs.processorBoundLink ? .infinity : wire, cap)
+    }
     /// Of pages on Martlet's streams: the slower of the link and of what both programs do with a page.
     var rate: Double { min(link, costs.pageRate) }
     private var frozenRate: Double { min(link, costs.frozenPageRate) }
@@ -66,7 +69,11 @@ public struct Prediction: Sendable {
     }
     private var restore: Double {
         costs.restore + costs.restorePerProcess * Double(measured.processes - 1)
-            + Double(measured.otherBytes.rawValue) / costs.imageRestoreRate * 1000
+            + imageRestore(Double(measured.otherBytes.rawValue))
+    }
+    private func imageRestore(_ bytes: Double) -> Double {
+        let first = min(bytes, 200e6)
+        return (first / costs.imageRestoreRate + (bytes - first) / costs.largeImageRestoreRate) * 1000
     }
     private var scan: Double { costs.scanPerGB * gigabytes }
     private var skeleton: Double { dump + restore }
@@ -88,7 +95,8 @@ public struct Prediction: Sendable {
     private func behind(_ method: Method, rounds: Rounds, left: Int) -> MethodPrediction {
         let begun = rounds.count == 0 ? costs.prepare + costs.standBy : costs.prepare + rounds.milliseconds
         let downtime = max(dump, scan) + restore + (rounds.count == 0 ? costs.openStreams : 0)
-        let filling = max(fill, time(left))
+        // What comes is put in place by the same processors.
+        let filling = fill + time(left)
         return MethodPrediction(
             method: method.rawValue, totalMS: begun + downtime + filling + clean, downtimeMS: downtime, rounds: rounds.count,
             how: FreezeDecision.How.postCopy.rawValue)
@@ -99,7 +107,8 @@ public struct Prediction: Sendable {
         if rounds.how == .postCopy { return behind(method, rounds: rounds, left: rounds.dirty) }
         let downtime =
             method == .preCopyPageServer
-            ? scan + dump + costs.pageServer + bytes(rounds.dirty) / pageServerRate * 1000 + restore : freeze(sending: rounds.dirty)
+            ? scan + dump + costs.pageServer + bytes(rounds.dirty) / pageServerRate * 1000 + restore
+            : freeze(sending: rounds.dirty)
         return MethodPrediction(
             method: method.rawValue, totalMS: costs.prepare + rounds.milliseconds + downtime + fill + clean,
             downtimeMS: rounds.how == .giveUp ? 0 : downtime, rounds: rounds.count, how: rounds.how.rawValue)
