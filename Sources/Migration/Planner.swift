@@ -84,6 +84,7 @@ public enum Planner {
         let tracker = try ContainerTracker(kind: TrackerKind(best())) { () throws(SystemError) in try cgroup.processes() }
         defer { tracker.detach() }
         let first = try tracker.round()
+        let before = ProcessorTimes.now()
         let began = MonotonicInstant.now
         let share = contentShare(of: first)
         var dirtied: [PlanMeasurement.Dirtied] = []
@@ -98,7 +99,8 @@ public enum Planner {
         let other = source.description.memory.rawValue - pages * pageSize
         return PlanMeasurement(
             pages: pages, contentShare: share, otherBytes: ByteCount(max(0, other)),
-            processes: source.description.processes.count, linkRate: linkRate, dirtied: dirtied)
+            processes: source.description.processes.count, linkRate: linkRate,
+            busy: ProcessorTimes.now().busy(since: before), dirtied: dirtied)
     }
 
     private static func best() -> Ways.Tracker {
@@ -130,5 +132,25 @@ public enum Planner {
             }
         }
         return looked == 0 ? 1 : Double(content) / Double(looked)
+    }
+}
+
+/// The first line of /proc/stat: what all processors did since the boot, in ticks.
+private struct ProcessorTimes {
+    var idle = 0
+    var all = 0
+
+    static func now() -> ProcessorTimes {
+        let line = ((try? FileIO.readLine("/proc/stat")) ?? "").split(separator: "\n").first ?? ""
+        let numbers = line.split(separator: " ").dropFirst().compactMap { Int($0) }
+        // user nice system idle iowait irq softirq steal; the guests' are in user.
+        guard numbers.count >= 8 else { return ProcessorTimes() }
+        return ProcessorTimes(idle: numbers[3] + numbers[4], all: numbers[..<8].reduce(0, +))
+    }
+
+    /// 0 where it can't be told.
+    func busy(since before: ProcessorTimes) -> Double {
+        let passed = all - before.all
+        return passed > 0 ? min(max(1 - Double(idle - before.idle) / Double(passed), 0), 1) : 0
     }
 }

@@ -18,17 +18,21 @@ public struct PlanMeasurement: Hashable, Sendable, Codable {
     public var processes: Int
     /// Bytes a second that a burst on one data stream reached, TLS included; nil: not measured.
     public var linkRate: Double?
+    /// The share of this host's processors that was in use during the watch, the container's own work included, 0 to 1.
+    public var busy: Double
     /// In order of time.
     public var dirtied: [Dirtied]
 
     public init(
-        pages: Int, contentShare: Double, otherBytes: ByteCount, processes: Int, linkRate: Double?, dirtied: [Dirtied]
+        pages: Int, contentShare: Double, otherBytes: ByteCount, processes: Int, linkRate: Double?, busy: Double = 0,
+        dirtied: [Dirtied]
     ) {
         self.pages = pages
         self.contentShare = contentShare
         self.otherBytes = otherBytes
         self.processes = processes
         self.linkRate = linkRate
+        self.busy = busy
         self.dirtied = dirtied
     }
 
@@ -61,6 +65,7 @@ public struct PlanMeasurement: Hashable, Sendable, Codable {
         case otherBytes = "other_bytes"
         case processes
         case linkRate = "link_bytes_per_second"
+        case busy = "busy_share"
         case dirtied
     }
 }

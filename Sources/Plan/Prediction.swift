@@ -27,7 +27,7 @@ public struct Prediction: Sendable {
     let costs: PlanCosts
 
     public init(_ measured: PlanMeasurement, options: MigrationOptions, costs: PlanCosts = PlanCosts()) {
-        (self.measured, self.options, self.costs) = (measured, options, costs)
+        (self.measured, self.options, self.costs) = (measured, options, costs.slowed(by: measured.busy))
     }
 
     /// What can be predicted, in the order of the table.

@@ -49,6 +49,15 @@ import Testing
         #expect(predict(.preCopyPageServer).downtimeMS > pre.downtimeMS)
     }
 
+    @Test func `busy processors lengthen what shares them, and not the skeleton's freeze`() {
+        var busy = Self.measured()
+        busy.busy = 1
+        #expect(predict(.pageServer, busy).downtimeMS > predict(.pageServer).downtimeMS * 1.5)
+        #expect(predict(.preCopy, busy).totalMS > predict(.preCopy).totalMS * 1.3)
+        let (idle, loaded) = (predict(.postCopy), predict(.postCopy, busy))
+        #expect(idle.downtimeMS == loaded.downtimeMS && idle.totalMS < loaded.totalMS)
+    }
+
     @Test func `a slow link lengthens what it carries`() {
         let slow = Self.measured(link: 10e6)
         #expect(predict(.stopCopy, slow).downtimeMS > 10_000)

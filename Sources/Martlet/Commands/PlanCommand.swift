@@ -67,6 +67,7 @@ extension Words {
         return "memory \(bytes(measured.pages * pageSize)), \(fixed(measured.contentShare * 100, 0)) % of it content; "
             + "written to \(bytes(Int(measured.dirtyRate) * pageSize))/s; link \(link); "
             + "\(measured.processes) \(measured.processes == 1 ? "process" : "processes")"
+            + "; processors \(fixed(measured.busy * 100, 0)) % busy"
     }
 
     static func predictions(_ all: [MethodPrediction]) -> String {
