@@ -29,9 +29,9 @@ public struct PlanCosts: Hashable, Sendable {
     public var pageRate = 1100e6
     /// CRIU's dump through a tunnel to its page server, bytes a second.
     public var pageServerRate = 900e6
-    /// A restore from images, bytes a second; and of what is beyond the first 200 MB, where it gets slower.
+    /// A restore from images, bytes a second; and of what is beyond the first 200 MB, where it is bound by memory.
     public var imageRestoreRate = 1700e6
-    public var largeImageRestoreRate = 370e6
+    public var largeImageRestoreRate = 330e6
     /// A burst on one stream that is faster than this tells of processors, not of the wire: several streams then carry more.
     public var processorBoundLink = 400e6
     /// From the store into the running container, bytes a second, and what its start and end take, ms.
@@ -43,8 +43,8 @@ public struct PlanCosts: Hashable, Sendable {
 
     public init() {}
 
-    /// The same beside other work on the processors. Two that want one processor get half of it: measured on the machine of these constants, idle and
-    /// with both processors taken by others: times of 1 and about 2.
+    /// The same beside other work on the processors. Two that want one processor get half of it; measured with both processors
+    /// taken by others: about twice the times of an idle machine. What is bound by memory stays as it is.
     /// - Parameter busy: the share of all processors that others had, 0 to 1.
     public func slowed(by busy: Double) -> PlanCosts {
         let factor = 1 + min(max(busy, 0), 1)
@@ -58,7 +58,6 @@ public struct PlanCosts: Hashable, Sendable {
         costs.pageRate /= factor
         costs.pageServerRate /= factor
         costs.imageRestoreRate /= factor
-        costs.largeImageRestoreRate /= factor
         costs.fillRate /= factor
         return costs
     }
