@@ -1,4 +1,5 @@
 #include "system.h"
+#include <fcntl.h>
 #include "linux_sockets.h"
 #include <string.h>
 #include <sys/socket.h>
@@ -85,3 +86,5 @@ long linux_peer_credentials(int s, struct linux_peer *p) {
     long r = getsockopt(s, SOL_SOCKET, SO_PEERCRED, p, &n);
     return RESULT(r);
 }
+
+long linux_splice(int from, int to, size_t n) { long r = splice(from, 0, to, 0, n, SPLICE_F_MOVE); return RESULT(r); }

@@ -10,6 +10,7 @@ struct Martlet: ParsableCommand {
         subcommands: [
             MigrateCommand.self, CheckCommand.self, PlanCommand.self, AgentCommand.self, ListCommand.self, StatusCommand.self,
             RecoverCommand.self, CertsCommand.self, SessionCommand.self, GuardianCommand.self, KeeperCommand.self,
+            SSHCommand.self,
         ])
 
     /// The exit codes are a contract: 2 is bad usage, where ArgumentParser's own choice would be 64.

@@ -67,14 +67,15 @@ public enum Helper {
         let site = attempt.site
         let doorCopy = SharedDescriptor(try door.descriptor.duplicate())
         let doers = DestinationDoers(
-            migration: migration, mailbox: mailbox, credentials: try Credentials(), attempt: attempt, door: doorCopy, room: room,
+            migration: migration, mailbox: mailbox, credentials: Result { try Credentials() }, attempt: attempt, door: doorCopy,
+            room: room,
             isFresh: records.isEmpty)
         if let heard { _ = try Host.Thread(named: "heard") { while let event = heard.next() { doers.heard(event) } } }
         if let wanted {
             _ = try Host.Thread(named: "wanted") { while let (space, run) = wanted.next() { doers.askForPages(space, run) } }
         }
         try SessionDoor(
-            door, onConnection: { doers.adopt($0, $1) }, onOrder: { _ in mailbox.post(.runHere) }
+            door, onConnection: { doers.adopt($0, $1, $2) }, onOrder: { _ in mailbox.post(.runHere) }
         ).serve()
         try doers.startKeeper()
         Interrupts.take().deliver { mailbox.post(.interrupted) }
@@ -88,6 +89,8 @@ public enum Helper {
         doers.dismissKeeper()
         unlink(Places.door(migration))
         logLine("session \(migration): \(ending.outcome)\(ending.problem.map { ": \($0.what): \($0.why)" } ?? "")")
+        // Of what was refused nothing stays, not even words.
+        if (try? FileIO.list(Places.durable(migration))) == [Places.sessionLogName] { Places.remove(Places.durable(migration)) }
         History.trim()
         // The last message must leave before the process does.
         doers.link.close(ending.problem?.why ?? "done")

@@ -10,11 +10,13 @@ import Wire
 /// What `martlet migrate` was asked for.
 public struct MigrationRequest: Sendable {
     public var container: String
-    public var destination: PeerAddress
+    public var destination: DestinationAddress
+    /// Bring this program to a destination that is reached by ssh.
+    public var copiesProgram = false
     public var options: MigrationOptions
     public var runtimeRoot: String
 
-    public init(container: String, destination: PeerAddress, options: MigrationOptions, runtimeRoot: String) {
+    public init(container: String, destination: DestinationAddress, options: MigrationOptions, runtimeRoot: String) {
         (self.container, self.destination, self.options, self.runtimeRoot) = (container, destination, options, runtimeRoot)
     }
 }
@@ -45,8 +47,11 @@ public enum Migrator {
         var request = request
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
+        let route = try Route(to: request.destination)
+        if case .ssh(let ssh) = route, request.copiesProgram { try ProgramCopy.bring(over: ssh, reporter: reporter) }
         let link = SourceLink(
-            address: request.destination, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
+            address: request.destination, route: route, migration: migration, mailbox: mailbox, record: record,
+            expected: request.options.dryRun ? 0 : request.options.streams + Self.otherConnections)
         let facts = try source.facts(for: request.options)
         // A dry run has nothing to work with, so that it can touch nothing.
         let parts = request.options.dryRun ? nil : try source.parts(migration, request, facts, link, reporter, mailbox)
@@ -78,6 +83,9 @@ public enum Migrator {
             steps: doers.steps.steps)
         return (ending, result)
     }
+
+    /// One for images, two for files.
+    private static let otherConnections = 3
 
     private static func result(
         _ ending: Ending, _ request: MigrationRequest, _ record: MigrationRecord, memory: Int, sent: Int,

@@ -59,7 +59,7 @@ public enum Recovery {
         _ migration: MigrationID, _ opened: JournalRecord, runHere: Bool, _ reporter: any ProgressReporter
     ) -> Bool {
         let records = JournalFile.read(migration, .source)
-        guard let recovery = opened.recovery, let address = PeerAddress(opened.peer),
+        guard let recovery = opened.recovery, let address = try? DestinationAddress(opened.peer),
             let machine = SourceMachine(recovering: records, container: liveness(opened))
         else { return false }
         let site = Site(cgroup: recovery.cgroup, container: opened.container, runtimeRoot: runtimeRoot(migration))
@@ -67,7 +67,7 @@ public enum Recovery {
         do {
             let record = MigrationRecord()
             let link = SourceLink(
-                address: address, migration: migration, credentials: try Credentials(), mailbox: mailbox, record: record)
+                address: address, route: try Route(to: address), migration: migration, mailbox: mailbox, record: record)
             let doers = SourceDoers(migration: migration, mailbox: mailbox, link: link, site: site, parts: nil)
             if runHere {
                 mailbox.post(.started)
@@ -130,7 +130,9 @@ public enum Recovery {
             return settlement == .waitForVerdict
         } catch {
             reporter.report(
-                .note("\(name(first)): its session is gone; starting `martlet agent` (again) settles it: \(settlement.advice)"))
+                .note(
+                    "\(name(first)): its session is gone; `martlet recover` at the source, or starting `martlet agent` here, settles it: \(settlement.advice)"
+                ))
             return true
         }
     }

@@ -4,6 +4,8 @@ public enum WireError: Error, Equatable, Sendable {
     case unreachable(peer: String, why: String)
     /// No answer in time.
     case timedOut(peer: String, stage: ConnectStage, seconds: Double)
+    /// ssh did not lead there.
+    case ssh(peer: String, SSHFailure)
     /// The other side said no in so many words.
     case refused(peer: String, Refusal)
     /// The other side sent something else than a preamble, a refusal or a hello.
@@ -44,6 +46,7 @@ extension WireError: CustomStringConvertible {
         case .unreachable(let peer, _), .timedOut(let peer, .connect, _): "cannot connect to \(peer)"
         case .timedOut(let peer, _, _), .altered(let peer), .tls(let peer, _):
             "cannot set up a secure connection to \(peer)"
+        case .ssh(let peer, _): "cannot reach martlet at \(peer)"
         case .refused(let peer, _): "\(peer) refused the connection"
         case .preamble(let peer, _): "\(peer) does not speak martlet's protocol"
         case .frame(let peer, _): "data from \(peer) is damaged"
@@ -61,6 +64,7 @@ extension WireError: CustomStringConvertible {
         switch self {
         case .unreachable(_, let why), .lost(_, let why), .system(_, let why): why
         case .timedOut(_, let stage, let seconds): "no answer within \(seconds) s while \(stage.rawValue)"
+        case .ssh(_, let failure): failure.why
         case .refused(_, let refusal): refusal.description
         case .preamble(_, let error): error.description
         case .altered: "the preamble was altered on the way: the hello under TLS says something else"
@@ -78,6 +82,7 @@ extension WireError: CustomStringConvertible {
         case .unreachable: "check the address, and that `martlet agent` runs there"
         case .timedOut(_, .connect, _): "check the address, the route and firewalls on the way"
         case .timedOut: "check that `martlet agent`, and nothing else, listens there"
+        case .ssh(let peer, let failure): failure.hint(peer)
         case .refused(_, let refusal): refusal.hint
         case .preamble: "check that `martlet agent`, and nothing else, listens there"
         case .altered: "something between the hosts changes the connection: dial the host directly"

@@ -27,3 +27,6 @@ long linux_peer_credentials(int s, struct linux_peer *p);
 long linux_listen_tcp(const char *address, uint16_t port, int backlog);
 // Numeric address and port of the other end of a connected socket, as "ADDRESS:PORT".
 long linux_peer_name(int fd, char *out, size_t size);
+
+// Moves bytes between two descriptors without copying them; one of them must be a pipe.
+long linux_splice(int from, int to, size_t n);

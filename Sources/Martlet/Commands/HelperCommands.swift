@@ -35,6 +35,16 @@ struct KeeperCommand: ParsableCommand {
     }
 }
 
+struct SSHCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(commandName: "internal-ssh", shouldDisplay: false)
+
+    func run() throws {
+        signal(SIGPIPE, SIG_IGN)
+        let code = SSHEntrance.serve(room: StoreRoom(spillFolder: Places.spill))
+        if code != 0 { throw ExitCode(code) }
+    }
+}
+
 private func migrationID(_ text: String) throws -> MigrationID {
     guard let id = MigrationID(rawValue: text) else { throw ValidationError("\(text) is no migration") }
     return id

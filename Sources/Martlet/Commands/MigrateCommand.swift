@@ -16,10 +16,14 @@ struct MigrateCommand: ParsableCommand {
     @Argument(help: "The container's name.")
     var container: String
 
-    @Option(name: .customLong("to"), help: ArgumentHelp("HOST[:PORT] of the destination's agent.", valueName: "dest"))
+    @Option(
+        name: .customLong("to"),
+        help: ArgumentHelp("HOST[:PORT] of the destination's agent, or ssh://[USER@]HOST[:PORT].", valueName: "dest"))
     var destination: String
 
     @OptionGroup var flags: MigrationFlags
+
+    @OptionGroup var copyBinary: CopyBinary
 
     @Flag(help: "Check and prepare nothing: print what the pre-flight finds.")
     var dryRun = false
@@ -39,8 +43,9 @@ struct MigrateCommand: ParsableCommand {
         var options = try flags.options()
         options.dryRun = dryRun
         let reporter = view()
-        let request = MigrationRequest(
+        var request = MigrationRequest(
             container: container, destination: try address(destination), options: options, runtimeRoot: runtimeRoot)
+        request.copiesProgram = try copyBinary.wanted(for: request.destination)
         let (ending, result) = Migrator.migrate(request, reporter: reporter)
         reporter.close()
         if json {
@@ -85,10 +90,14 @@ struct CheckCommand: ParsableCommand {
     @Argument(help: "The container's name.")
     var container: String
 
-    @Option(name: .customLong("to"), help: ArgumentHelp("HOST[:PORT] of the destination's agent.", valueName: "dest"))
+    @Option(
+        name: .customLong("to"),
+        help: ArgumentHelp("HOST[:PORT] of the destination's agent, or ssh://[USER@]HOST[:PORT].", valueName: "dest"))
     var destination: String
 
     @OptionGroup var flags: MigrationFlags
+
+    @OptionGroup var copyBinary: CopyBinary
 
     @Flag(help: "Findings as JSON, one a line.")
     var json = false
@@ -99,6 +108,7 @@ struct CheckCommand: ParsableCommand {
     func run() throws {
         var command = try MigrateCommand.parse([container, "--to", destination])
         command.flags = flags
+        command.copyBinary = copyBinary
         command.dryRun = true
         command.json = json
         command.runtimeRoot = runtimeRoot
@@ -106,14 +116,20 @@ struct CheckCommand: ParsableCommand {
     }
 }
 
-/// `HOST[:PORT]`, `[IPV6]:PORT`.
-func address(_ text: String) throws -> PeerAddress {
-    if text.hasPrefix("ssh://") {
-        throw ValidationError(
-            "--to \(text): moving over SSH is not built yet (hint: run `martlet agent` there and name the host)")
+/// What follows `--to`.
+func address(_ text: String) throws -> DestinationAddress {
+    do { return try DestinationAddress(text) } catch { throw ValidationError("--to \(error)") }
+}
+
+/// For a destination that is reached by ssh and has no martlet.
+struct CopyBinary: ParsableArguments {
+    @Flag(help: "With ssh://: bring this program to the destination if it isn't there, and use it.")
+    var copyBinary = false
+
+    func wanted(for destination: DestinationAddress) throws -> Bool {
+        if case .agent = destination, copyBinary {
+            throw ValidationError("--copy-binary needs a destination of the form ssh://[USER@]HOST")
+        }
+        return copyBinary
     }
-    guard let address = PeerAddress(text) else {
-        throw ValidationError("--to \(text): HOST or HOST:PORT is due")
-    }
-    return address
 }

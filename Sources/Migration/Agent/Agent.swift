@@ -9,8 +9,7 @@ import Wire
 /// its migration. It keeps no state of any migration, so that it may be restarted at any moment (decision 0004).
 public final class Agent: Sendable {
     private let listener: TCPListener
-    private let room: StoreRoom
-    private let starting = Mutex<Void>(())
+    private let doorman: Doorman
     private let greeting = Atomic<Int>(0)
 
     /// Connections whose preamble has not come yet. More are refused: they cost a thread each and nothing is known of them.
@@ -20,7 +19,7 @@ public final class Agent: Sendable {
 
     /// - Parameter room: where its sessions may put pages.
     public init(address: String, port: UInt16, room: StoreRoom) throws(SystemError) {
-        self.room = room
+        doorman = Doorman(room: room) { _ in nil }
         listener = try TCPListener(address: address, port: port)
         try Places.make(Places.sessions)
         try Places.make(Places.state)
@@ -47,7 +46,7 @@ public final class Agent: Sendable {
             if (try? UnixSocket.connect(to: Places.door(migration), .stream)) != nil { continue }
             logLine("agent: migration \(migration) of \(last.container) was interrupted after \(last.kind); starting its session")
             do {
-                _ = try start(migration)
+                _ = try doorman.start(migration)
             } catch {
                 logLine("agent: session of \(migration): \(error)")
             }
@@ -78,51 +77,16 @@ public final class Agent: Sendable {
             bytes += chunk[..<n]
         }
         do {
-            let preamble = try Preamble(decoding: bytes)
-            try pass(connection, preamble)
+            try doorman.pass(connection, try Preamble(decoding: bytes), .tcp)
         } catch let error as PreambleError {
             logLine("agent: \(peerName(of: connection.raw)): \(error)")
             refuse(connection, error.refusal)
+        } catch let refusal as Refusal {
+            refuse(connection, refusal)
         } catch {
             logLine("agent: \(peerName(of: connection.raw)): \(error)")
             refuse(connection, Refusal(.busy, note: "no session"))
         }
-    }
-
-    /// Gives the connection to its session, which is started if there is none. Only a control connection starts one.
-    private func pass(_ connection: SharedDescriptor, _ preamble: Preamble) throws {
-        let migration = preamble.migration
-        // One at a time, so that two connections of one migration don't start two sessions.
-        try starting.withLock { _ in
-            if let door = try? UnixSocket.connect(to: Places.door(migration), .stream) {
-                return try door.send(preamble.encoded, descriptors: [connection.raw])
-            }
-            guard preamble.role == .control else {
-                return refuse(connection, Refusal(.unknownMigration, note: "no such session"))
-            }
-            let door = try start(migration)
-            try door.send(preamble.encoded, descriptors: [connection.raw])
-        }
-    }
-
-    /// Starts a session process. Its door is opened here and handed down, so that nothing races with its start.
-    private func start(_ migration: MigrationID) throws(SystemError) -> UnixSocket {
-        let path = Places.door(migration)
-        unlink(path)
-        let door = try UnixSocket.listen(at: path, .stream)
-        var spawn = Spawn(
-            Places.program, ["internal-session", "\(migration)"] + (room.spillFolder.map { ["--spill", $0] } ?? []))
-        spawn.descriptors = [2: 2, 3: door.descriptor.raw]
-        spawn.newSession = true
-        let child = try spawn.start()
-        let id = migration
-        _ = try Thread(named: "reap") {
-            let status = try? child.wait()
-            logLine("agent: session \(id) ended: \(status.map { "\($0)" } ?? "unknown")")
-            // A killed session's keeper listens at the same door; without one the door leads nowhere.
-            if (try? UnixSocket.connect(to: path, .stream)) == nil { unlink(path) }
-        }
-        return try UnixSocket.connect(to: path, .stream)
     }
 
     private func refuse(_ connection: SharedDescriptor, _ refusal: Refusal) {

@@ -60,6 +60,10 @@ public enum Places {
     }
     public static func door(_ migration: MigrationID) -> String { "\(sessions)/\(migration).sock" }
 
+    /// What a session says that ssh started; one of the agent's says it where the agent does.
+    static func sessionLog(_ migration: MigrationID) -> String { "\(durable(migration))/\(sessionLogName)" }
+    static let sessionLogName = "session.log"
+
     /// The program's own file, for starting helpers. `/proc/self/exe` would name another file after an upgrade.
     public static let program = (try? FileIO.readLink("/proc/self/exe")) ?? "/usr/local/bin/martlet"
 

@@ -16,7 +16,8 @@ final class DestinationDoers: Sendable {
     let mailbox: Mailbox<DestinationEvent>
     let link: DestinationLink
     let attempt: Mutex<Attempt>
-    let credentials: Credentials?
+    /// Or why this host has none, which matters to connections that need TLS.
+    let credentials: Result<Credentials, any Error>
     let steps = StepLog()
     /// Shared memory, in place before the restore.
     let shared = SharedStore()
@@ -35,7 +36,7 @@ final class DestinationDoers: Sendable {
     private let keeper = Mutex<ChildProcess?>(nil)
 
     init(
-        migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Credentials?, attempt: Attempt,
+        migration: MigrationID, mailbox: Mailbox<DestinationEvent>, credentials: Result<Credentials, any Error>, attempt: Attempt,
         door: SharedDescriptor, room: StoreRoom, isFresh: Bool
     ) {
         (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
@@ -168,10 +169,11 @@ final class DestinationDoers: Sendable {
         }
     }
 
-    /// A connection that the agent handed over.
-    func adopt(_ descriptor: SharedDescriptor, _ preamble: Preamble) {
+    /// A connection that was handed over.
+    func adopt(_ descriptor: SharedDescriptor, _ preamble: Preamble, _ transport: Transport) {
         do {
-            let connection = try Acceptor.adopt(try descriptor.duplicate(), preamble: preamble, credentials: credentials)
+            let connection = try Acceptor.adopt(
+                try descriptor.duplicate(), preamble: preamble, credentials: transport == .ssh ? nil : try credentials.get())
             switch preamble.role {
             case .control:
                 link.take(connection)

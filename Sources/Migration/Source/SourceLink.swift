@@ -46,19 +46,21 @@ final class SourceLink: Sendable {
         var wanted: [PageRequest] = []
     }
 
-    private let address: PeerAddress
+    private let address: DestinationAddress
+    private let route: Route
+    /// How many connections beside the first an attempt opens, as far as that is known.
+    private let expected: Int
     let migration: MigrationID
-    private let credentials: Credentials
     private let mailbox: Mailbox<SourceEvent>
     private let record: MigrationRecord
     private let state = Monitor(State())
 
     init(
-        address: PeerAddress, migration: MigrationID, credentials: Credentials, mailbox: Mailbox<SourceEvent>,
-        record: MigrationRecord
+        address: DestinationAddress, route: Route, migration: MigrationID, mailbox: Mailbox<SourceEvent>,
+        record: MigrationRecord, expected: Int = 0
     ) {
-        (self.address, self.migration, self.credentials) = (address, migration, credentials)
-        (self.mailbox, self.record) = (mailbox, record)
+        (self.address, self.route, self.migration) = (address, route, migration)
+        (self.mailbox, self.record, self.expected) = (mailbox, record, expected)
     }
 
     /// Dials the control connection; `connected` or `connectionFailed` is posted. Blocks.
@@ -70,12 +72,14 @@ final class SourceLink: Sendable {
             state.dials += 1
         }
         do {
-            let connection = try Dialer.connect(
-                host: address.host, port: address.port, preamble: Preamble(role: .control, migration: migration),
-                credentials: credentials)
+            let connection = try route.connect(Preamble(role: .control, migration: migration))
             let control = ControlConnection(
                 connection, onMessage: { [weak self] in self?.received($0) }, onClosed: { [weak self] in self?.closed($0) })
-            state.withLock { $0.control = control }
+            let isFirst = state.withLock { state in
+                state.control = control
+                return state.dials == 1
+            }
+            if isFirst { route.prepare(expected) }
             mailbox.post(.connected)
             for _ in 0..<Self.clockProbes { send(.clock(ClockProbe(asked: MonotonicInstant.now.nanoseconds))) }
         } catch {
@@ -140,10 +144,8 @@ final class SourceLink: Sendable {
     func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError)
         -> Connection
     {
-        let connection = try Dialer.connect(
-            host: address.host, port: address.port,
-            preamble: Preamble(role: role, stream: UInt8(stream), migration: migration), credentials: credentials,
-            options: options)
+        let connection = try route.connect(
+            Preamble(role: role, stream: UInt8(stream), migration: migration), options)
         state.withLock { $0.others.append(connection) }
         return connection
     }
@@ -178,5 +180,6 @@ final class SourceLink: Sendable {
             for connection in state.others { connection.close() }
             state.others = []
         }
+        route.close()
     }
 }
