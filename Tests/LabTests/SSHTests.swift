@@ -8,7 +8,11 @@ extension InTheLab {
         let lab: Lab
         init() throws {
             lab = try InTheLab.ready()
-            for host in lab.hosts { try stopAgent(host) }
+            for host in lab.hosts {
+                try stopAgent(host)
+                // A host's first login leaves things of the login's own (/run/motd.dynamic), which are not ours.
+                try lab.other(host).shell("ssh -o BatchMode=yes root@\(host.address) true </dev/null")
+            }
         }
 
         private func stopAgent(_ host: LabHost) throws {
@@ -114,7 +118,7 @@ extension InTheLab {
             try inTheFill { migration, workload, world in
                 // The listener stays; the processes of logins go, with what runs in them.
                 try lab.beta.shell(
-                    "for p in $(pgrep -f '[s]shd-session:|[s]shd: root|martlet internal-ssh'); do kill -9 $p 2>/dev/null || true; done"
+                    "for p in $(pgrep -f '[s]shd-session:|[s]shd: root|[m]artlet internal-ssh'); do kill -9 $p 2>/dev/null || true; done"
                 )
                 let outcome = try migration.outcome(within: .seconds(150))
                 #expect(outcome.exitCode == 0, "\(outcome)")

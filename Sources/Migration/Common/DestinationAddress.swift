@@ -59,6 +59,9 @@ enum Route: Sendable {
     /// So many connections will be asked for.
     func prepare(_ count: Int) { if case .ssh(let route) = self { route.prepare(count) } }
 
+    /// Processes of this host that carry what was opened.
+    func carriers() -> [Int32] { if case .ssh(let route) = self { route.carriers() } else { [] } }
+
     /// No more connections will be asked for.
     func close() { if case .ssh(let route) = self { route.close() } }
 }

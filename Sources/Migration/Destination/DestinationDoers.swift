@@ -172,6 +172,7 @@ final class DestinationDoers: Sendable {
     /// A connection that was handed over.
     func adopt(_ descriptor: SharedDescriptor, _ preamble: Preamble, _ transport: Transport) {
         do {
+            if transport == .ssh { link.noteEntrance(of: descriptor) }
             let connection = try Acceptor.adopt(
                 try descriptor.duplicate(), preamble: preamble, credentials: transport == .ssh ? nil : try credentials.get())
             switch preamble.role {

@@ -12,6 +12,8 @@ final class DestinationLink: Sendable {
     private let generation = Atomic<Int>(0)
     /// Takes descriptions of shared memory at once: pages of it may be waiting.
     private let onShared: @Sendable ([SharedObject]) throws -> Void
+    /// Processes that ssh started and that hand bytes to us.
+    private let entrances = Mutex<[Int32]>([])
 
     init(mailbox: Mailbox<DestinationEvent>, onShared: @escaping @Sendable ([SharedObject]) throws -> Void) {
         (self.mailbox, self.onShared) = (mailbox, onShared)
@@ -35,6 +37,21 @@ final class DestinationLink: Sendable {
 
     /// Notes a connection of the attempt, so that it can be closed.
     func add(_ connection: Connection) { others.withLock { $0.append(connection) } }
+
+    /// A connection came over ssh: its other end within this host is an entrance of ours.
+    func noteEntrance(of connection: SharedDescriptor) {
+        guard let socket = try? UnixSocket(connection.duplicate()), let pid = try? socket.peer().pid else { return }
+        entrances.withLock { $0.append(pid) }
+    }
+
+    /// Processes that carry the connections: the entrances, and the processes of their logins.
+    func carriers() -> [Int32] {
+        entrances.withLock { $0 }.flatMap { pid -> [Int32] in
+            guard let stat = try? ProcessStat.of(pid: pid), stat.command.hasPrefix("martlet") else { return [] }
+            guard let login = try? ProcessStat.of(pid: stat.parent), login.command.hasPrefix("sshd") else { return [pid] }
+            return [pid, login.pid]
+        }
+    }
 
     private func received(_ bytes: [UInt8]) {
         do {

@@ -17,7 +17,7 @@ final class DestinationRunner: Sendable {
     /// Runs the machine to its end.
     /// - Parameter greeting: how long to wait for the first connection; without one the session has no purpose.
     func run(_ machine: consuming DestinationMachine, greeting: Duration? = nil) -> Ending {
-        let hurry = Hurry()
+        let hurry = Hurry { [doers] in doers.link.carriers() }
         defer { hurry.end() }
         var timers = Timers<DestinationTimer>()
         var deadline = greeting.map { MonotonicInstant.now + $0 }

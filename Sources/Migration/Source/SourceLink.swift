@@ -159,6 +159,9 @@ final class SourceLink: Sendable {
         } ?? false
     }
 
+    /// Processes that carry the connections.
+    func carriers() -> [Int32] { route.carriers() }
+
     /// Grows with each `dial`: what was sent before may not have arrived.
     var generation: Int { state.withLock { $0.dials } }
 

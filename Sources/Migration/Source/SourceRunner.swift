@@ -26,7 +26,7 @@ final class SourceRunner: Sendable {
 
     /// Runs the machine to its end.
     func run(_ machine: consuming SourceMachine) -> Ending {
-        let hurry = Hurry()
+        let hurry = Hurry { [doers] in doers.link.carriers() }
         defer { hurry.end() }
         var timers = Timers<SourceTimer>()
         mailbox.post(.started)

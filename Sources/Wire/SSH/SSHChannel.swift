@@ -102,6 +102,7 @@ final class SSHChannel: Sendable {
         }
     }
 
+    var pid: Int32 { child.pid }
     var isAlive: Bool { !words.isOver }
 
     func end() {

@@ -1,5 +1,6 @@
 import Glibc
 public import Host
+import Synchronization
 
 /// The way to a destination over OpenSSH: each connection is an ssh process of its own, whose standard input and output carry
 /// what TCP carries otherwise, without TLS inside.
@@ -15,6 +16,8 @@ public final class SSHRoute: Sendable {
     private let command: SSHCommand
     private let script: String
     private let spares = Monitor(Spares())
+    /// Those that carry a connection.
+    private let used = Mutex<[SSHChannel]>([])
 
     /// For ssh's handshake and login: name servers that are asked in vain take their time, and sshd's own limit is 120 s.
     private static let patience = Duration.seconds(30)
@@ -43,8 +46,10 @@ public final class SSHRoute: Sendable {
 
     private func join(_ channel: SSHChannel, _ preamble: Preamble, _ options: ConnectionOptions) throws(WireError) -> Connection {
         do {
-            return try Dialer.adopt(
+            let connection = try Dialer.adopt(
                 try channel.takeSocket(), host: address.description, preamble: preamble, credentials: nil, options: options)
+            used.withLock { $0 = $0.filter(\.isAlive) + [channel] }
+            return connection
         } catch {
             if case .lost = error, let failure = channel.complaint(within: .seconds(1)) {
                 throw .ssh(peer: channel.peer, failure)
@@ -52,6 +57,9 @@ public final class SSHRoute: Sendable {
             throw error
         }
     }
+
+    /// The ssh processes that carry connections.
+    public func carriers() -> [Int32] { used.withLock { $0.filter(\.isAlive).map(\.pid) } }
 
     private func takeSpare() -> SSHChannel? {
         let taken: SSHChannel?? = spares.wait(until: .now + Self.patience) { spares in
