@@ -138,11 +138,69 @@ extension InTheLab {
             }
         }
 
-        @Test func `a session that was killed is started again by the next login`() throws {
+        @Test func `the keeper of a session that was killed is found by the next login`() throws {
             try inTheFill { migration, workload, world in
                 try lab.beta.shell("kill -9 \"$(pgrep -f '[i]nternal-session' | head -n 1)\"")
                 let outcome = try migration.outcome(within: .seconds(150))
                 #expect(outcome.exitCode == 0, "\(outcome)")
+            }
+        }
+
+        @Test func `ssh that is killed behind the decision of a pre-copy costs a moment`() throws {
+            let workload = Stamper("lab-ssh-release", megabytes: 32)
+            try withWorkload(workload, on: lab.alpha) { world in
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: address(lab.beta), options: ["--method", "pre-copy"],
+                    fault: "source.release.hold")
+                try #require(try Migration.isHeld(on: lab.alpha))
+                try killSSH(on: lab.alpha)
+                try Migration.letGo(on: lab.alpha)
+                try expectMoved(try migration.outcome(), workload, to: lab.beta, world)
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
+        @Test func `a session and its keeper that are killed in the copy roll back`() throws {
+            let workload = Stamper("lab-ssh-dead", megabytes: 96)
+            try withWorkload(workload, on: lab.alpha) { world in
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: address(lab.beta), options: ["--bandwidth", "30m"])
+                try #require(migration.reaches("copy"))
+                try lab.beta.shell("kill -9 $(pgrep -f '[i]nternal-keeper|[i]nternal-session')")
+                try expectStayed(try migration.outcome(), workload, on: lab.alpha, world, codes: [4])
+            }
+        }
+
+        /// Where a wrong step would cost a copy or make a second one; the walk over TLS has all points.
+        @Test(arguments: [
+            "source.copy.kill", "source.restore.cut-link", "source.decide.cut-link", "source.release.cut-link",
+            "source.release.kill",
+            "destination.copy.kill", "destination.decide.kill", "destination.release.kill", "destination.fill.cut-link",
+        ])
+        func `after a fault exactly one copy runs, with its data`(_ point: String) throws {
+            let workload = Redis("lab-ssh-faults", memory: "24M", pause: 0.002)
+            try withWorkload(workload, on: lab.alpha) { world in
+                try workload.beginLoad()
+                let isSource = point.hasPrefix("source")
+                if !isSource { try lab.beta.write(point, to: "/run/martlet/fault") }
+                let outcome = try Migration(
+                    workload.id, from: lab.alpha, to: address(lab.beta), fault: isSource ? point : nil
+                ).outcome()
+                let host = try world.onlyHost(of: workload.id, within: .seconds(90)) { try lab.recover() }
+                switch outcome.exitCode {
+                case 0: #expect(host == lab.beta, "it said migrated")
+                case 3, 4: #expect(host == lab.alpha, "it said that the source runs on\n\(outcome)")
+                case 5, 137: break
+                default: Issue.record("\(outcome)")
+                }
+                if isSource {
+                    #expect(outcome.errors.contains("fault: \(point)"), "it was not reached: \(outcome)")
+                } else {
+                    try lab.beta.shell("cat /var/lib/martlet/migrations/*/session.log | grep -aqF 'fault: \(point)'")
+                }
+                try workload.endLoad()
+                try workload.verify(on: host)
+                try expectNothingLeft(by: workload, world)
             }
         }
 
