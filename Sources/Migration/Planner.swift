@@ -41,7 +41,7 @@ public enum Planner {
         let migration = MigrationID.random()
         let mailbox = Mailbox<SourceEvent>()
         let link = SourceLink(
-            address: request.destination, migration: migration, credentials: try Credentials(), mailbox: mailbox,
+            address: request.destination, route: try Route(to: request.destination), migration: migration, mailbox: mailbox,
             record: MigrationRecord())
         defer { link.close() }
         var options = request.options

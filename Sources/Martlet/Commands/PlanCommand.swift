@@ -16,7 +16,9 @@ struct PlanCommand: ParsableCommand {
     @Argument(help: "The container's name.")
     var container: String
 
-    @Option(name: .customLong("to"), help: ArgumentHelp("HOST[:PORT] of the destination's agent.", valueName: "dest"))
+    @Option(
+        name: .customLong("to"),
+        help: ArgumentHelp("HOST[:PORT] of the destination's agent, or ssh://[USER@]HOST[:PORT].", valueName: "dest"))
     var destination: String
 
     @OptionGroup var flags: MigrationFlags
