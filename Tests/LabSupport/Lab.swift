@@ -65,7 +65,8 @@ public struct Lab: Sendable {
     /// A file of `Tests/Support`.
     public func support(_ file: String) -> String { "\(repository)/Tests/Support/\(file)" }
 
-    /// Gives a host a new certificate of the lab's authority, valid for so many days from now; 0 has expired when it is used.
+    /// Gives a host a new certificate of the lab's authority, valid for so many days from now; a negative number makes an expired
+    /// one (0 would be valid until the end of this second).
     public func issueCertificate(for host: LabHost, days: Int) throws {
         let authority = "/var/lib/martlet-lab\(name.isEmpty ? "" : "-\(name)")/authority"
         let program = getenv("MARTLET_BIN").map { String(cString: $0) } ?? "\(repository)/.build/release/martlet"
@@ -73,7 +74,7 @@ public struct Lab: Sendable {
         let run = try Spawn.run(
             program,
             [
-                "certs", "issue", host.name, "--directory", authority, "--address", host.address, "--days", "\(days)", "--out",
+                "certs", "issue", host.name, "--directory", authority, "--address", host.address, "--days=\(days)", "--out",
                 folder,
             ])
         guard run.status.isSuccess else { throw LabError("martlet certs issue", run) }

@@ -102,7 +102,7 @@ extension InTheLab {
                 says: "expired",
                 after: {
                     try lab.alpha.shell("cp -a /etc/martlet /run/lab-credentials")
-                    try lab.issueCertificate(for: lab.alpha, days: 0)
+                    try lab.issueCertificate(for: lab.alpha, days: -1)
                 },
                 mend: {
                     try lab.alpha.shell(
