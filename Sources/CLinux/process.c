@@ -33,6 +33,7 @@ SAME(LINUX_WAIT_NO_HANG, WNOHANG);
 long linux_wait(int pid, int *status, int options) { long r = syscall(SYS_wait4, pid, status, options, 0); return RESULT(r); }
 
 long linux_set_thread_nice(int nice) { long r = syscall(SYS_setpriority, PRIO_PROCESS, 0, nice); return RESULT(r); }
+long linux_set_nice(int thread, int nice) { long r = syscall(SYS_setpriority, PRIO_PROCESS, thread, nice); return RESULT(r); }
 long linux_set_thread_scheduler(int thread, int policy, int priority) {
     struct { int priority; } p = {priority};
     long r = syscall(SYS_sched_setscheduler, thread, policy, &p);

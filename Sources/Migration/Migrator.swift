@@ -57,9 +57,12 @@ public enum Migrator {
         let parts = request.options.dryRun ? nil : try source.parts(migration, request, facts, link, reporter, mailbox)
         let order = SourceOrder(
             migration: migration, peer: request.destination.description, options: request.options,
-            container: source.description, capabilities: HostSurvey.capabilities(), findings: [],
+            container: source.description, capabilities: HostSurvey.capabilities(),
+            findings: source.findings(for: request.options),
             recovery: source.recovery(migration, request.options), facts: JSON.text(facts))
-        let doers = SourceDoers(migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts)
+        let doers = SourceDoers(
+            migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts,
+            nice: request.options.nice)
         let guardian = request.options.dryRun ? nil : try Guardian(migration)
         Fault.register(.killKeeper) { if let guardian { kill(guardian.pid, SIGKILL) } }
         interrupts.deliver { mailbox.post(.interrupted) }

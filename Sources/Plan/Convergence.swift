@@ -5,6 +5,8 @@ import Model
 public struct Convergence: Hashable, Sendable {
     public enum Decision: Hashable, Sendable {
         case anotherRound
+        /// Another round, with less processor time for the workload (`--auto-converge`).
+        case throttle(ThrottleStep)
         /// Freeze and send the rest: the prediction is good enough, or no round makes it better and no limit is broken.
         case freezeNow(reason: String)
         /// Freeze, leave the rest behind.
@@ -16,7 +18,7 @@ public struct Convergence: Hashable, Sendable {
 
         public var reason: String? {
             switch self {
-            case .anotherRound: nil
+            case .anotherRound, .throttle: nil
             case .freezeNow(let reason), .switchToHybrid(let reason), .stopCopy(let reason), .giveUp(let reason): reason
             }
         }
@@ -36,6 +38,8 @@ public struct Convergence: Hashable, Sendable {
     let maxRounds: Int
     let allowPostCopy: Bool
     let canFetchLater: Bool
+    /// Nil: the workload's processor time is not to be touched.
+    private var throttle: Throttle?
     /// What the rounds told so far.
     public private(set) var forecast: Forecast
     private var rounds = 0
@@ -55,6 +59,7 @@ public struct Convergence: Hashable, Sendable {
         maxRounds = options.maxRounds
         allowPostCopy = options.allowPostCopy
         self.canFetchLater = canFetchLater
+        throttle = options.autoConverge ? Throttle() : nil
         forecast = Forecast(fixed: fixed, linkRate: linkRate, bandwidth: options.bandwidth)
     }
 
@@ -68,6 +73,7 @@ public struct Convergence: Hashable, Sendable {
     public mutating func roundFinished(_ report: RoundReport) -> Decision {
         rounds += 1
         forecast.learn(report)
+        throttle?.learn(processors: report.processors)
         let predicted = predictedDowntime(dirtyPages: report.dirtyPages)
         let dirty = report.dirtyPages * pageSize
         if let threshold, dirty <= threshold {
@@ -92,16 +98,26 @@ public struct Convergence: Hashable, Sendable {
         }
         best = min(best ?? predicted, predicted)
         guard notFalling < Self.patience else {
-            return fallBack(predicted, because: "the workload dirties memory as fast as rounds send it:")
+            if let step = throttle?.next(after: rounds) {
+                // Whether a step helps shows in its first round.
+                notFalling = Self.patience - 1
+                return .throttle(step)
+            }
+            return fallBack(predicted, because: "the workload dirties memory as fast as rounds send it" + throttled + ":")
         }
         return .anotherRound
+    }
+
+    private var throttled: String {
+        guard let taken = throttle?.percent, taken > 0 else { return "" }
+        return ", although \(taken) % of its processor time was taken"
     }
 
     /// What the decision means for a freeze of `dirtyPages`.
     func choice(_ decision: Decision, dirtyPages: Int) -> FreezeDecision? {
         let predicted = predictedDowntime(dirtyPages: dirtyPages)
         return switch decision {
-        case .anotherRound: nil
+        case .anotherRound, .throttle: nil
         case .freezeNow(let reason):
             FreezeDecision(.preCopy, reason: reason, predictedDowntimeMS: predicted, dirtyPages: dirtyPages)
         case .stopCopy(let reason):

@@ -31,6 +31,10 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
     public var streams = 2
     /// Bytes a second for all streams together; nil: no limit.
     public var bandwidth: ByteCount?
+    /// Niceness of Martlet's own threads at both ends while the container runs at the source; 0 to 19.
+    public var nice = 0
+    /// Whether the workload may be slowed down where rounds don't converge.
+    public var autoConverge = false
     public var compression: Compression = .auto
     public var files: Files = .auto
     public var tcp: TCP = .auto
@@ -75,6 +79,10 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
                 bandwidth >= .kibibytes(64), "--bandwidth", "\(bandwidth.rawValue)",
                 "must be at least 65536 bytes/s: less can't even carry the images")
         }
+        check((0...19).contains(nice), "--nice", "\(nice)", "must be 0 to 19")
+        check(
+            !autoConverge || method.hasRounds && method != .hybrid, "--auto-converge", "",
+            "has no rounds to help in method \(method.rawValue)", "use auto or pre-copy")
         if let timeout { check(timeout > 0, "--timeout", "\(timeout)", "must be at least 1 s") }
         for path in copyVolumes { check(path.hasPrefix("/"), "--copy-volume", path, "must be an absolute path") }
         check(

@@ -23,6 +23,8 @@ public struct MigrationResult: Hashable, Sendable, Codable {
     public var bytesSent: Int
     /// How the rounds ended; absent if they never did.
     public var decision: FreezeDecision?
+    /// What was taken of the workload's processor time, step by step; absent if nothing was.
+    public var throttle: [ThrottleStep]?
     /// Absent on success.
     public var error: Problem?
 
@@ -55,7 +57,7 @@ public struct MigrationResult: Hashable, Sendable, Codable {
         case phases, steps, rounds
         case memoryBytes = "memory_bytes"
         case bytesSent = "bytes_sent"
-        case decision, error
+        case decision, throttle, error
     }
 }
 
@@ -96,10 +98,14 @@ public struct RoundReport: Hashable, Sendable, Codable {
     /// Of `pages`, those of zeros, and those with the content that the destination already has: neither travels.
     public var zeroPages: Int
     public var samePages: Int
+    /// Processors that the container kept busy meanwhile; nil where nobody counts.
+    public var processors: Double?
 
     public init(
-        pages: Int, bytesSent: Int, durationMS: Double, dirtyPages: Int, zeroPages: Int = 0, samePages: Int = 0
+        pages: Int, bytesSent: Int, durationMS: Double, dirtyPages: Int, zeroPages: Int = 0, samePages: Int = 0,
+        processors: Double? = nil
     ) {
+        self.processors = processors
         self.pages = pages
         self.bytesSent = bytesSent
         self.durationMS = durationMS
@@ -115,5 +121,6 @@ public struct RoundReport: Hashable, Sendable, Codable {
         case dirtyPages = "dirty_pages"
         case zeroPages = "zero_pages"
         case samePages = "same_pages"
+        case processors
     }
 }

@@ -97,13 +97,15 @@ public enum SourceAction: Hashable, Sendable {
     case take(Ways)
     /// Bring the destination's files up to date → `filesSynced`. Asked once while running and once frozen.
     case syncFiles
+    /// Give the container less processor time from now on. A wish: no event, and no failure.
+    case throttle(ThrottleStep)
     /// Copy what is dirty (round 0: everything), running → `roundFinished`.
     case startRound(Int)
     /// Start the dump, held at `pre-dump` → `criuHeld`.
     case startCriu
     /// Listen to what comes for the container, hold newcomers back, wait until its sockets are empty → `networkCut`.
     case cutNetwork
-    /// Freeze the cgroup, then close the ports: what the container said while it ran still goes out → `frozen`.
+    /// Give back what a throttle took, freeze the cgroup, then close the ports: what the container said while it ran still goes out → `frozen`.
     case freeze
     /// Write hidden ranges and cached smaps, answer `pre-dump` → `dumped`.
     case releaseCriu
@@ -139,6 +141,8 @@ public enum FinalPass: Hashable, Sendable {
 public enum UndoStep: String, Hashable, Sendable, CaseIterable {
     /// Answer failure to a held CRIU and wait for its end; it lets the tasks go (into the frozen cgroup).
     case abandonCriu
+    /// The processor time that a throttle took.
+    case giveProcessorsBack
     /// cgroup.freeze=0.
     case thaw
     /// Open the port, inject captured frames, announce the address.

@@ -124,6 +124,10 @@ extension SourceMachine {
         state.dirtyPages = report.dirtyPages
         let decision = state.convergence?.roundFinished(report) ?? .freezeNow(reason: "there is no measure")
         if decision == .anotherRound { return another(round + 1, companions) }
+        if case .throttle(let step) = decision {
+            state.touched.insert(.processors)
+            return [.throttle(step)] + another(round + 1, companions)
+        }
         let choice = state.convergence?.choice(decision, dirtyPages: report.dirtyPages)
         let announce = choice.map { [SourceAction.announce($0)] } ?? []
         if case .giveUp(let reason) = decision {

@@ -9,13 +9,15 @@ struct SourceState: Hashable, Sendable {
         static let frozen = Touched(rawValue: 2)
         static let network = Touched(rawValue: 4)
         static let tracking = Touched(rawValue: 8)
-        static let everything: Touched = [.criu, .frozen, .network, .tracking]
+        static let processors = Touched(rawValue: 16)
+        static let everything: Touched = [.criu, .frozen, .network, .tracking, .processors]
 
         /// `UndoStep` is in the order of undoing.
         var undo: [UndoStep] {
             UndoStep.allCases.filter { step in
                 switch step {
                 case .abandonCriu: contains(.criu)
+                case .giveProcessorsBack: contains(.processors)
                 case .thaw: contains(.frozen)
                 case .restoreNetwork: contains(.network)
                 case .stopTracking: contains(.tracking)

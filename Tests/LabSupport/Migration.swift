@@ -60,6 +60,12 @@ public final class Migration: Sendable {
         process.line(within: limit) { Self.decode(ProgressEvent.self, $0)?.text?.contains(words) == true } != nil
     }
 
+    /// Waits until it says something that the condition likes.
+    /// - Returns: false if it ended first.
+    public func says(within limit: Duration = .seconds(60), _ condition: (ProgressEvent) -> Bool) -> Bool {
+        process.line(within: limit) { Self.decode(ProgressEvent.self, $0).map(condition) ?? false } != nil
+    }
+
     /// Waits until a role stands still at a point `….hold`, on either host.
     /// - Returns: false if it did not come there.
     public static func isHeld(on host: LabHost, within limit: Duration = .seconds(60)) throws -> Bool {
@@ -77,6 +83,11 @@ public final class Migration: Sendable {
 
     /// Sends a signal to martlet itself.
     public func signal(_ signal: String) throws { try host.shell("kill -\(signal) \"$(cat \(pidFile))\"") }
+
+    /// Kills its guardian, so that nobody settles what it leaves.
+    public func killGuardian() throws {
+        try host.shell("kill -KILL $(pgrep -P \"$(cat \(pidFile))\" -f 'martlet internal-guardian')")
+    }
 
     /// Whether it ends within a time.
     public func ends(within limit: Duration) -> Bool { ((try? process.end(within: limit)) ?? nil) != nil }

@@ -37,7 +37,12 @@ public struct MigrationReport: Decodable, Sendable {
     public var memoryBytes: Int
     public var bytesSent: Int
     public var decision: Decision?
+    public var throttle: [Throttle]?
     public var error: Problem?
+
+    public struct Throttle: Decodable, Sendable {
+        public var percent: Int
+    }
 
     public struct Decision: Decodable, Sendable {
         public var how: String
@@ -59,6 +64,8 @@ public struct ProgressEvent: Decodable, Sendable {
     /// Of a decision.
     public var how: String?
     public var reason: String?
+    /// Of a throttle.
+    public var percent: Int?
     /// Of live progress.
     public var rate: Int?
     public var bytesLeft: Int?

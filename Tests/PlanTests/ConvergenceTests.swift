@@ -25,6 +25,7 @@ import Testing
         return dirty.map { pages in
             switch convergence.roundFinished(round(dirty: pages)) {
             case .anotherRound: "round"
+            case .throttle(let step): "-\(step.percent) %"
             case .freezeNow: "freeze"
             case .switchToHybrid: "hybrid"
             case .stopCopy: "stop"

@@ -33,6 +33,22 @@ import Testing
         ("--streams", { $0.streams = 65 }),
         ("--bandwidth", { $0.bandwidth = ByteCount(1) }),
         ("--timeout", { $0.timeout = 0 }),
+        ("--nice", { $0.nice = 20 }),
+        ("--nice", { $0.nice = -1 }),
+        (
+            "--auto-converge",
+            {
+                $0.autoConverge = true
+                $0.method = .hybrid
+            }
+        ),
+        (
+            "--auto-converge",
+            {
+                $0.autoConverge = true
+                $0.method = .stopCopy
+            }
+        ),
         ("--method", { $0.method = .replay }),
         (
             "--method",

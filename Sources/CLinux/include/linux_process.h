@@ -27,6 +27,8 @@ static inline int linux_status_stop_signal(int s) { return (s >> 8) & 0xff; }
 
 // nice value of the calling thread (a thread is a process to setpriority).
 long linux_set_thread_nice(int nice);
+// the same of any thread.
+long linux_set_nice(int thread, int nice);
 // policy 1 is SCHED_FIFO, 0 SCHED_OTHER; thread 0 is the calling one.
 long linux_set_thread_scheduler(int thread, int policy, int priority);
 // SCHED_FIFO's priority of a thread, 0 if it runs under another policy.

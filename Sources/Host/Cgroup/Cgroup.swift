@@ -70,7 +70,7 @@ public struct Cgroup: Hashable, Sendable {
     }
 
     /// Where a hierarchy's path is found beneath a mount, which may show a part of the hierarchy only.
-    private static func place(_ path: String, under mount: MountInfo) -> String? {
+    static func place(_ path: String, under mount: MountInfo) -> String? {
         let inside = mount.root == "/" ? path : path.hasPrefix(mount.root) ? String(path.dropFirst(mount.root.count)) : nil
         guard let inside, !path.contains("/../") else { return nil }
         return mount.mountPoint + inside

@@ -28,6 +28,13 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Most bytes a second, of all streams together.", valueName: "bytes"))
     var bandwidth: Size?
 
+    @Option(
+        help: ArgumentHelp("Niceness (0 to 19) of Martlet at both hosts while the container runs here.", valueName: "n"))
+    var nice: Int?
+
+    @Flag(help: "Where rounds don't converge, slow the container down step by step until the freeze.")
+    var autoConverge = false
+
     @Option(help: "auto, none, lz4 or zstd.")
     var compress: MigrationOptions.Compression = .auto
 
@@ -79,6 +86,8 @@ struct MigrationFlags: ParsableArguments {
         options.maxRounds = maxRounds ?? options.maxRounds
         options.streams = streams ?? options.streams
         options.bandwidth = bandwidth?.bytes
+        options.nice = nice ?? options.nice
+        options.autoConverge = autoConverge
         options.compression = compress
         options.files = filesystem
         if tcpEstablished && tcpClose {

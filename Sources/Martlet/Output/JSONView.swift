@@ -14,6 +14,7 @@ final class JSONView: ProgressReporter {
         case .note(let text): say(NoteEvent(text: text))
         case .live(let live): say(LiveEvent(live))
         case .round(let number, let round, let predicted): say(RoundEvent(number, round, predicted))
+        case .throttle(let step): say(ThrottleEvent(step))
         case .decision(let decision): say(DecisionEvent(decision))
         case .findings(let findings): for finding in findings { say(FindingEvent(finding)) }
         }
@@ -78,6 +79,13 @@ private struct RoundEvent: Encodable {
         case zeroPages = "zero_pages", samePages = "same_pages", bytesSent = "bytes_sent", dirtyPages = "dirty_pages"
         case durationMS = "duration_ms", predictedDowntimeMS = "predicted_downtime_ms"
     }
+}
+
+private struct ThrottleEvent: Encodable {
+    var event = "throttle"
+    var round, percent, quotaUS, periodUS: Int
+    init(_ step: ThrottleStep) { (round, percent, quotaUS, periodUS) = (step.round, step.percent, step.quotaUS, step.periodUS) }
+    enum CodingKeys: String, CodingKey { case event, round, percent, quotaUS = "quota_us", periodUS = "period_us" }
 }
 
 private struct DecisionEvent: Encodable {

@@ -43,6 +43,10 @@ extension Words {
         return text
     }
 
+    static func throttle(_ step: ThrottleStep) -> String {
+        "rounds don't converge: the container gets \(step.percent) % less processor time until the freeze (--auto-converge)"
+    }
+
     static func decision(_ decision: FreezeDecision) -> String {
         let how =
             switch decision.how {

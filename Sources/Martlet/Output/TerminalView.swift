@@ -28,6 +28,7 @@ final class TerminalView: ProgressReporter {
         case .note(let text): line(indent + text)
         case .findings(let findings): for finding in findings { line(Words.finding(finding)) }
         case .round(let number, let round, let predicted): line(indent + Words.round(number, round, predicted))
+        case .throttle(let step): line(indent + Words.throttle(step))
         case .decision(let decision): line(indent + Words.decision(decision))
         case .live(let live): show(live)
         }

@@ -11,6 +11,8 @@ public enum Progress: Sendable {
     case live(LiveProgress)
     /// A round is over; with the predicted downtime of a freeze right after it, ms.
     case round(Int, RoundReport, predictedDowntimeMS: Double?)
+    /// Rounds don't converge: the container gets less processor time from now on.
+    case throttle(ThrottleStep)
     /// The rounds are over, and how the rest gets over.
     case decision(FreezeDecision)
     /// All that the pre-flight found, of both hosts.
@@ -52,7 +54,7 @@ struct LogReporter: ProgressReporter {
         case .phase(let phase, _): logLine("\(prefix): \(phase.label)")
         case .note(let text): logLine("\(prefix): \(text)")
         case .decision(let decision): logLine("\(prefix): \(decision.how.rawValue): \(decision.reason)")
-        case .live, .round, .findings: break
+        case .live, .round, .throttle, .findings: break
         }
     }
 }

@@ -30,6 +30,7 @@ extension DestinationDoers {
         let recovery = RecoveryFacts(
             engine: offer.container.engine, bundle: offer.container.bundle, cgroup: cgroup, session: folders.volatile, pid: nil,
             startTime: nil, boot: bootID(), keepSource: offer.options.keepSource)
+        courtesy.set(min(max(offer.options.nice, 0), 19))
         attempt.withLock { attempt in
             attempt.offer = offer
             attempt.facts = facts

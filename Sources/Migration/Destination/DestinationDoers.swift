@@ -19,6 +19,7 @@ final class DestinationDoers: Sendable {
     /// Or why this host has none, which matters to connections that need TLS.
     let credentials: Result<Credentials, any Error>
     let steps = StepLog()
+    let courtesy = Courtesy(0)
     /// Shared memory, in place before the restore.
     let shared = SharedStore()
     /// Held while something is made that `discard` removes: it waits for what is in flight, and nothing is made behind it.

@@ -34,6 +34,7 @@ final class DestinationRunner: Sendable {
             for action in machine.handle(event) {
                 switch action {
                 case .enter(let phase):
+                    doers.courtesy.follow(phase)
                     if doers.isShort { hurry.follow(phase) }
                     logLine("\(name): \(phase.label)")
                     Fault.reached(.destination, phase)
@@ -42,7 +43,10 @@ final class DestinationRunner: Sendable {
                 case .stopTimer(let timer): timers.stop(timer)
                 case .finish(let ending): return ending
                 default:
-                    if case .discard = action { hurry.end() }
+                    if case .discard = action {
+                        hurry.end()
+                        doers.courtesy.end()
+                    }
                     doers.perform(action)
                 }
             }

@@ -97,6 +97,11 @@ struct SourceContainer: Sendable {
             startTime: state.startTime, boot: bootID(), keepSource: options.keepSource)
     }
 
+    /// What the wishes need of this container, beyond what all migrations need.
+    func findings(for options: MigrationOptions) -> [Finding] {
+        options.autoConverge ? [ProcessorThrottle.finding(cgroup, pid: state.pid)].compactMap { $0 } : []
+    }
+
     /// What the destination has to know.
     func facts(for options: MigrationOptions) throws -> SourceFacts {
         var wishes = PreflightWishes(connections: .init(options.tcp, description.network))
@@ -133,7 +138,8 @@ struct SourceContainer: Sendable {
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files,
             network: try NetworkCut(facts.container.network, keepsConnections: facts.wishes.connections == .keep), facts: facts,
-            freezer: freezer, exit: try ExitWatch(pid: state.pid, cgroup: cgroup) { mailbox.post(.containerExited) },
+            freezer: freezer, throttle: ProcessorThrottle(migration, cgroup, pid: state.pid),
+            exit: try ExitWatch(pid: state.pid, cgroup: cgroup) { mailbox.post(.containerExited) },
             note: { reporter.report(.note($0)) })
     }
 }

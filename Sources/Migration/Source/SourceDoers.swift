@@ -16,6 +16,7 @@ final class SourceDoers: Sendable {
     let site: Site
     let parts: Parts?
     let steps: StepLog
+    let courtesy: Courtesy
     private let journal = Mutex<JournalFile?>(nil)
     /// Sends what the dump has written so far; kept to the end, see there.
     private let images = Mutex<ImageSender?>(nil)
@@ -32,14 +33,16 @@ final class SourceDoers: Sendable {
         var network: NetworkCut
         var facts: SourceFacts
         var freezer: CgroupFreezer
+        var throttle: ProcessorThrottle
         /// Tells when the container ends by itself.
         var exit: ExitWatch
         var note: @Sendable (String) -> Void
     }
 
     init(
-        migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?
+        migration: MigrationID, mailbox: Mailbox<SourceEvent>, link: SourceLink, site: Site, parts: Parts?, nice: Int = 0
     ) {
+        courtesy = Courtesy(nice)
         steps = parts?.memory.steps ?? StepLog()
         (self.migration, self.mailbox, self.link, self.site, self.parts) = (migration, mailbox, link, site, parts)
         Fault.register(.cutLink) { link.breakOff() }
@@ -61,12 +64,19 @@ final class SourceDoers: Sendable {
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
         case .syncFiles:
-            step("files", .syncFiles) {
+            step("files", .syncFiles, courtesy.priority) {
                 let files = $0.files
                 try self.steps.time("files") { try files.sync() }
                 self.mailbox.post(.filesSynced)
             }
-        case .startRound(let number): step("round", .round) { self.mailbox.post(.roundFinished(try $0.memory.round(number))) }
+        case .throttle(let step): throttle(step)
+        case .startRound(let number):
+            step("round", .round, courtesy.priority) {
+                let throttle = $0.throttle, start = throttle.moment()
+                var report = try $0.memory.round(number)
+                report.processors = throttle.processors(since: start).map { ($0 * 1000).rounded() / 1000 }
+                self.mailbox.post(.roundFinished(report))
+            }
         case .startCriu:
             step("criu", .startCriu) {
                 try $0.dump.start()
@@ -82,6 +92,9 @@ final class SourceDoers: Sendable {
         case .freeze:
             now(.freeze) {
                 $0.files.containerStops()
+                // CRIU's parasites run as the container's tasks; and a task that waits for its quota freezes late.
+                let throttle = $0.throttle
+                if throttle.isOn { try self.steps.time("give processors back") { try throttle.giveBack() } }
                 try $0.freezeSeizable()
                 try $0.network.cut()
                 self.mailbox.post(.frozen)
@@ -117,6 +130,12 @@ final class SourceDoers: Sendable {
         }
     }
 
+    /// A wish: without it the rounds go on as they were.
+    private func throttle(_ step: ThrottleStep) {
+        guard let parts else { return }
+        do { try parts.throttle.take(step) } catch { parts.note("take processor time from the container: \(error)") }
+    }
+
     // MARK: - How steps run
 
     /// On the loop's own thread: steps of microseconds, for which a thread's start would be too slow.
@@ -130,9 +149,12 @@ final class SourceDoers: Sendable {
         }
     }
 
-    private func step(_ name: String, _ step: SourceStep, _ body: @escaping @Sendable (Parts) throws -> Void) {
+    private func step(
+        _ name: String, _ step: SourceStep, _ priority: Host.Thread.Priority = .normal,
+        _ body: @escaping @Sendable (Parts) throws -> Void
+    ) {
         guard let parts else { return }
-        background(name) {
+        background(name, priority) {
             do {
                 try Fault.check()
                 try body(parts)
@@ -142,8 +164,10 @@ final class SourceDoers: Sendable {
         }
     }
 
-    private func background(_ name: String, _ body: @escaping @Sendable () -> Void) {
-        do { _ = try Host.Thread(named: name, body) } catch {
+    private func background(
+        _ name: String, _ priority: Host.Thread.Priority = .normal, _ body: @escaping @Sendable () -> Void
+    ) {
+        do { _ = try Host.Thread(named: name, priority: priority, body) } catch {
             // Without threads nothing can go on; the machine hears it as the loss of the peer and rolls back.
             mailbox.post(.peerLost(Problem.of(error, what: "start a thread")))
         }
@@ -260,6 +284,8 @@ final class SourceDoers: Sendable {
             do {
                 switch step {
                 case .abandonCriu: if let parts { parts.dump.abandon() } else { try OrphanedDump.end(of: migration) }
+                case .giveProcessorsBack:
+                    if let parts { try parts.throttle.giveBack() } else { try ProcessorThrottle.giveBack(of: migration) }
                 case .thaw: try site.thaw()
                 case .restoreNetwork: try network()?.uncut()
                 case .stopTracking: parts?.memory.stop()

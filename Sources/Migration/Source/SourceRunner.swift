@@ -38,6 +38,7 @@ final class SourceRunner: Sendable {
             for action in actions {
                 switch action {
                 case .enter(let phase):
+                    doers.courtesy.follow(phase)
                     if doers.isShort { hurry.follow(phase) }
                     record.enter(phase)
                     meter?.entered(phase)
@@ -48,6 +49,10 @@ final class SourceRunner: Sendable {
                 case .announce(let decision):
                     record.take(decision)
                     reporter.report(.decision(decision))
+                case .throttle(let step):
+                    record.take(step)
+                    reporter.report(.throttle(step))
+                    doers.perform(action)
                 case .startTimer(let timer, let after): timers.start(timer, after)
                 case .stopTimer(let timer): timers.stop(timer)
                 case .finish(let ending):
@@ -57,7 +62,10 @@ final class SourceRunner: Sendable {
                     record.take(ways)
                     doers.perform(action)
                 default:
-                    if case .rollBack = action { hurry.end() }
+                    if case .rollBack = action {
+                        hurry.end()
+                        doers.courtesy.end()
+                    }
                     doers.perform(action)
                 }
             }
@@ -79,6 +87,7 @@ final class MigrationRecord: Sendable {
         var rounds: [RoundReport] = []
         var destinationSteps: [FrozenStep] = []
         var decision: FreezeDecision?
+        var throttle: [ThrottleStep] = []
         var offset = ClockOffset()
         var ways: Ways?
     }
@@ -92,6 +101,8 @@ final class MigrationRecord: Sendable {
     func enter(_ phase: Phase) { state.withLock { $0.timeline.enter(phase, at: elapsed) } }
     func finish() { state.withLock { $0.timeline.finish(at: elapsed) } }
     func take(_ decision: FreezeDecision) { state.withLock { $0.decision = decision } }
+
+    func take(_ step: ThrottleStep) { state.withLock { $0.throttle.append(step) } }
 
     /// - Returns: the round's number.
     func add(_ round: RoundReport) -> Int {
@@ -141,6 +152,7 @@ final class MigrationRecord: Sendable {
                 steps: self.steps(steps, state), rounds: state.rounds, memoryBytes: memory, bytesSent: bytesSent,
                 decision: state.decision,
                 error: ending.problem)
+            result.throttle = state.throttle.isEmpty ? nil : state.throttle
             result.dump = state.ways?.dump.rawValue
             result.restore = state.ways?.restore.rawValue
             result.tracker = method.hasRounds ? state.ways?.tracker?.rawValue : nil

@@ -5,7 +5,7 @@ import Model
 extension World {
     mutating func begin(_ action: SourceAction) {
         switch action {
-        case .enter, .note, .announce, .take, .serveMissing: break
+        case .enter, .note, .announce, .take, .throttle, .serveMissing: break
         case .send(let message): send(message, to: .destination)
         case .startTimer(let timer, _): source.timers.insert(timer)
         case .stopTimer(let timer): source.timers.remove(timer)
@@ -46,7 +46,7 @@ extension World {
             source.tasks = .none
             source.facts.append(.sourceKilled)
         case .clean: source.facts.append(.cleaned)
-        case .enter, .note, .announce, .take, .send, .startTimer, .stopTimer, .serveMissing, .finish: break
+        case .enter, .note, .announce, .take, .throttle, .send, .startTimer, .stopTimer, .serveMissing, .finish: break
         }
     }
 
