@@ -31,7 +31,7 @@ struct area {
     uint64_t kind;
     char *memory;
     size_t pages;
-    int file; // of a memfd, which is also written to by write(2) and punched; else -1
+    int file; // of a memfd or a file in /dev/shm, which is also written to by write(2) and punched; else -1
     uint64_t *versions; // what each page should say; 0: never stamped, so the page is as the kernel gave it
     pthread_mutex_t lock;
 };
@@ -39,9 +39,11 @@ struct area {
 static atomic_ulong stamps;
 static char problem[256];
 static pthread_mutex_t problem_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct area areas[8];
+static struct area areas[16];
 static int area_count;
 static struct area *shared;
+// In /dev/shm: one with a name and one without.
+static struct area *named, *nameless;
 
 static void bad(const char *format, ...)
 {
@@ -167,6 +169,10 @@ static void make_areas(size_t bytes)
         struct area *a = add_area("memfd", mmap(NULL, bytes / 16, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0), bytes / 16);
         if (a) a->file = memfd;
     }
+    named = add_area("shm", file_mapping("/dev/shm/stamps", bytes / 16, MAP_SHARED), bytes / 16);
+    if (named) named->file = open("/dev/shm/stamps", O_RDWR);
+    nameless = add_area("shm-unlinked", file_mapping("/dev/shm/gone", bytes / 16, MAP_SHARED), bytes / 16);
+    unlink("/dev/shm/gone");
     add_area("file-private", file_mapping("/tmp/private", bytes / 16, MAP_PRIVATE), bytes / 16);
     add_area("file-shared", file_mapping("/tmp/shared", bytes / 16, MAP_SHARED), bytes / 16);
 }
@@ -227,26 +233,77 @@ static void *fork_children(void *argument)
 // Shared memory is written to by processes that come and go, which no tracker of the long-lived ones sees.
 static void *short_lived(void *argument)
 {
+    struct area *all[] = { shared, named };
     uint64_t step = 0;
     (void)argument;
     pthread_setname_np(pthread_self(), "short-lived");
-    for (; shared; usleep(5000)) {
+    for (;; usleep(5000)) {
+        struct area *a = all[++step % 2];
         int status = 0;
         size_t i;
         pid_t child;
-        pthread_mutex_lock(&shared->lock);
-        i = mix(++step * 77) % shared->pages;
+        if (!a) continue;
+        pthread_mutex_lock(&a->lock);
+        i = mix(step * 77) % a->pages;
         child = fork();
         if (child == 0) {
-            put(shared->memory + i * PAGE, shared->kind, i, shared->versions[i] + 1);
+            put(a->memory + i * PAGE, a->kind, i, a->versions[i] + 1);
             _exit(0);
         }
         while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR) {}
-        if (child > 0 && status == 0) shared->versions[i]++;
+        if (child > 0 && status == 0) a->versions[i]++;
         else bad("short-lived: %s, status %d", strerror(errno), status);
-        pthread_mutex_unlock(&shared->lock);
+        pthread_mutex_unlock(&a->lock);
     }
     return NULL;
+}
+
+// A file in /dev/shm that nobody keeps open or mapped: a store into a mapping that is gone leaves no time behind. It is cut off, grows,
+// and changes its name.
+static pthread_mutex_t passing_lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t passing_version;
+enum { PASSING = 16 };
+
+static void check_passing(void)
+{
+    char path[64], page[PAGE];
+    int file;
+    snprintf(path, sizeof path, "/dev/shm/passing-%d", (int)(passing_version / 8 % 2));
+    file = open(path, O_RDONLY);
+    for (size_t i = 0; i < PASSING; i++) {
+        // Version n wrote page n % PASSING; every 64th cut all off.
+        uint64_t since = passing_version % 64, due = since < i ? 0 : passing_version - (since - i) % PASSING;
+        if (pread(file, page, PAGE, (off_t)i * PAGE) != PAGE || !holds(page, 300, i, due))
+            bad("passing: page %zu of %s is not of version %lu", i, path, (unsigned long)due);
+    }
+    if (file >= 0) close(file);
+}
+
+static void *pass_by(void *argument)
+{
+    (void)argument;
+    pthread_setname_np(pthread_self(), "passing");
+    for (;; usleep(20000)) {
+        char path[64], before[64], *memory;
+        int file;
+        size_t i;
+        pthread_mutex_lock(&passing_lock);
+        if (passing_version) check_passing();
+        snprintf(before, sizeof before, "/dev/shm/passing-%d", (int)(passing_version / 8 % 2));
+        passing_version++;
+        i = passing_version % 64 % PASSING;
+        snprintf(path, sizeof path, "/dev/shm/passing-%d", (int)(passing_version / 8 % 2));
+        if (passing_version > 1 && strcmp(before, path) && rename(before, path)) bad("passing: rename: %s", strerror(errno));
+        file = open(path, O_RDWR | O_CREAT, 0600);
+        if (passing_version % 64 == 0 && ftruncate(file, 0)) bad("passing: cut off: %s", strerror(errno));
+        if (ftruncate(file, PASSING * PAGE)) bad("passing: grow: %s", strerror(errno));
+        memory = mmap(NULL, PASSING * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        close(file);
+        if (memory == MAP_FAILED) { bad("passing: mmap: %s", strerror(errno)); return NULL; }
+        put(memory + i * PAGE, 300, i, passing_version);
+        munmap(memory, PASSING * PAGE);
+        pthread_mutex_unlock(&passing_lock);
+    }
 }
 
 static void answer(int connection)
@@ -260,8 +317,11 @@ static void answer(int connection)
         for (size_t i = 0; i < a->pages; i++) check_page(a, i);
         pthread_mutex_unlock(&a->lock);
     }
+    pthread_mutex_lock(&passing_lock);
+    if (passing_version) check_passing();
+    pthread_mutex_unlock(&passing_lock);
     if (problem[0]) length = snprintf(line, sizeof line, "bad %s\n", problem);
-    else length = snprintf(line, sizeof line, "ok %lu %d kinds\n", atomic_load(&stamps), area_count + 2);
+    else length = snprintf(line, sizeof line, "ok %lu %d kinds\n", atomic_load(&stamps), area_count + 3);
     if (write(connection, line, (size_t)length) != length) return;
 }
 
@@ -279,6 +339,7 @@ int main(int count, char **words)
     for (int n = 0; n < area_count; n++) pthread_create(&thread, NULL, stamp_area, &areas[n]);
     pthread_create(&thread, NULL, churn, NULL);
     pthread_create(&thread, NULL, short_lived, NULL);
+    pthread_create(&thread, NULL, pass_by, NULL);
     pthread_create(&thread, NULL, fork_children, NULL);
     for (;;) {
         int connection = accept(listener, NULL, NULL);

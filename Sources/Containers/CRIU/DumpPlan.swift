@@ -31,10 +31,13 @@ public struct DumpPlan: Hashable, Sendable {
     }
 
     /// Looks at a running container.
-    /// - Parameter streams: those that the destination is told of.
+    /// - Parameters:
+    ///   - streams: those that the destination is told of.
+    ///   - carried: file systems that travel by themselves.
     /// - Throws: if its processes, namespaces or folders can't be looked at.
     public init(
-        container: RuntimeState, config: OCIConfig, rootPath: String, streams: StandardStreams, choices: Choices = Choices()
+        container: RuntimeState, config: OCIConfig, rootPath: String, streams: StandardStreams, carried: [CarriedTmpfs] = [],
+        choices: Choices = Choices()
     ) throws(SystemError) {
         self.streams = streams
         configuration = CriuConfiguration(of: config)
@@ -58,6 +61,7 @@ public struct DumpPlan: Hashable, Sendable {
         options.networkLock = .skip
         options.freezeCgroup = container.unifiedCgroup ?? container.cgroupPaths["freezer"]
         options.externalMounts = Self.externalMounts(config: config, rootPath: rootPath, pid: container.pid)
+        options.externalMounts += carried.map { .init(key: $0.point, value: $0.point) }
         options.external = try Self.externalNamespaces(config) + streams.externalKeys
         options.emptyNamespaces = CriuOptions.networkNamespace
     }

@@ -16,6 +16,9 @@ public struct RestoreRequest: Sendable {
     /// The configuration has a cgroup namespace of its own. CRIU, told to leave cgroups alone, would restore into the
     /// host's; so the library unshares first, in the container's cgroup, where runc has put CRIU.
     public var newCgroupNamespace: Bool
+    /// File systems that are in place: the container's mount point, and the folder that is mounted there. runc itself only does this
+    /// for bind mounts.
+    public var mounts: [CriuOptions.ExternalMount] = []
     public var choices = DumpPlan.Choices()
     /// CRIU's program, if it isn't `criu` in the PATH.
     public var criu: String?
@@ -68,6 +71,7 @@ public struct RestoreRequest: Sendable {
         options.configurationFile = shim.configurationPath
         options.tcpClose = choices.tcpClose ? true : nil
         options.inherited = streams.inherited
+        options.externalMounts = mounts
         return options
     }
 }

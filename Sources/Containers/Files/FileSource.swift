@@ -20,6 +20,9 @@ public import Model
 public struct FileSource: ~Copyable {
     /// Absolute paths. A file system mounted inside one of them isn't copied.
     public let folders: [String]
+    /// Those of them, by number, whose files' content is always compared: on a tmpfs a store into a mapping leaves no time, so that what
+    /// a process mapped, wrote and let go between two looks shows nowhere.
+    public let compared: Set<Int>
     private var snapshots: [TreeSnapshot] = []
     private var mapped: Set<FileIdentity> = []
     /// By folder.
@@ -28,7 +31,15 @@ public struct FileSource: ~Copyable {
     private var doubt: Doubt?
 
     /// - Parameter folders: one of them may be mounted inside another one.
-    public init(folders: [String]) { self.folders = folders }
+    public init(folders: [String], compared: Set<Int> = []) { (self.folders, self.compared) = (folders, compared) }
+
+    /// All files of the folders that are always compared.
+    static func files(of snapshots: [TreeSnapshot], in compared: Set<Int>) -> Set<FileIdentity> {
+        compared.reduce(into: []) { found, number in
+            guard number < snapshots.count else { return }
+            found.formUnion(snapshots[number].files)
+        }
+    }
 
     /// What one round did.
     public struct Round: Sendable, Hashable {
@@ -147,7 +158,7 @@ public struct FileSource: ~Copyable {
             delta.cancel()
             throw .system(error)
         }
-        let always = mapped.union(nowMapped)
+        let always = mapped.union(nowMapped).union(Self.files(of: taken, in: compared))
         var differences = taken.indices.map {
             taken[$0].difference(
                 since: snapshots[$0], mapped: always, doubted: doubt?.names[$0] ?? [], cleared: doubt?.cleared[$0] ?? [])

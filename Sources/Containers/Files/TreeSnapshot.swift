@@ -80,6 +80,11 @@ public final class TreeSnapshot: Sendable {
         return path
     }
 
+    /// The regular files.
+    var files: [FileIdentity] {
+        entries.filter { UInt32($0.mode) & 0o170000 == 0o100000 }.map { FileIdentity(device: device, inode: $0.inode) }
+    }
+
     func name(_ index: Int) -> ArraySlice<UInt8> {
         let entry = entries[index]
         return names[Int(entry.nameOffset)..<Int(entry.nameOffset) + Int(entry.nameLength)]

@@ -35,7 +35,8 @@ extension ContainerFacts {
                 guests: guests(pids, initPID: outline.initPID), nestedGroups: groups(outline.cgroup).count - 1,
                 network: try network(outline).get(),
                 sharesProcessIDs: (try? Namespaces.identity("pid", of: outline.initPID))
-                    == (try? Namespaces.identity("pid", of: getpid())))
+                    == (try? Namespaces.identity("pid", of: getpid())),
+                tmpfs: outline.tmpfs)
         } catch { throw .system(error) }
     }
 

@@ -58,11 +58,15 @@ public struct ContainerFacts: Codable, Sendable, Hashable {
     public var network: NetworkDescription
     /// True if the container has no PID namespace of its own.
     public var sharesProcessIDs: Bool
+    /// Its own tmpfs, such as /dev/shm.
+    public var tmpfs: [CarriedTmpfs]
+    /// Those that go the old way.
+    public var imagedTmpfs: [ImagedTmpfs]
 
     public init(
         id: String, state: State, terminal: Bool, bundle: String, rootfs: String, binds: [Bind], trees: [Tree],
         processes: [ProcessFacts], sockets: SocketFacts, memory: ByteCount, guests: [Guest], nestedGroups: Int,
-        network: NetworkDescription, sharesProcessIDs: Bool
+        network: NetworkDescription, sharesProcessIDs: Bool, tmpfs: TmpfsSurvey = TmpfsSurvey()
     ) {
         self.id = id
         self.state = state
@@ -78,6 +82,7 @@ public struct ContainerFacts: Codable, Sendable, Hashable {
         self.nestedGroups = nestedGroups
         self.network = network
         self.sharesProcessIDs = sharesProcessIDs
+        (self.tmpfs, imagedTmpfs) = (tmpfs.carried, tmpfs.imaged)
     }
 }
 

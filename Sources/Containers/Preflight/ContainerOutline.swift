@@ -18,11 +18,13 @@ public struct ContainerOutline: Sendable, Hashable {
     public var networkSettings: [String]
     /// The container's folder in the cgroup v2 hierarchy.
     public var cgroup: String
+    /// Its own tmpfs.
+    public var tmpfs: TmpfsSurvey
 
     public init(
         id: String, state: ContainerFacts.State, initPID: Int32, terminal: Bool, bundle: String, rootfs: String,
         binds: [ContainerFacts.Bind], volumes: [String] = [], networkPath: String?, networkSettings: [String] = [],
-        cgroup: String
+        cgroup: String, tmpfs: TmpfsSurvey = TmpfsSurvey()
     ) {
         self.id = id
         self.state = state
@@ -35,6 +37,7 @@ public struct ContainerOutline: Sendable, Hashable {
         self.networkPath = networkPath
         self.networkSettings = networkSettings
         self.cgroup = cgroup
+        self.tmpfs = tmpfs
     }
 
     /// Folders that have to be copied: none lies inside another one unless something else is mounted there.

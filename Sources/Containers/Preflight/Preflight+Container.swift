@@ -38,6 +38,13 @@ extension Preflight {
                     "Its processes keep their numbers; if one of them is in use at the destination the restore fails.",
                     "Give it a pid namespace in config.json."))
         }
+        for tmpfs in container.imagedTmpfs {
+            found.append(
+                warning(
+                    "tmpfs-in-images", "the files in \(tmpfs.point) are moved while the container stands still",
+                    "CRIU packs them into its images, because \(tmpfs.why): seconds for each gigabyte.",
+                    "Nothing has to be done if it holds little."))
+        }
         if !container.guests.isEmpty {
             found.append(
                 warning(

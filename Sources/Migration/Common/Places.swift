@@ -40,6 +40,9 @@ public enum Places {
         for folder in ["\(volatile(migration))/images", "\(durable(migration))/images"] {
             _ = linux_umount("\(folder)/\(objects)", LINUX_MNT_DETACH)
         }
+        for name in (try? FileIO.list(volatile(migration))) ?? [] where name.hasPrefix(tmpfsPrefix) {
+            TmpfsPlace.remove("\(volatile(migration))/\(name)")
+        }
         CriuShim.removeTemporary(of: "\(volatile(migration))/shim")
         remove(volatile(migration))
         remove("\(durable(migration))/images")
@@ -54,6 +57,10 @@ public enum Places {
     }
 
     private static let objects = "objects"
+
+    /// Where a container's tmpfs is mounted while it is carried (`TmpfsPlace`).
+    static func tmpfs(_ migration: MigrationID, _ number: Int) -> String { "\(volatile(migration))/\(tmpfsPrefix)\(number)" }
+    private static let tmpfsPrefix = "tmpfs-"
 
     public static func journal(_ migration: MigrationID, _ role: Role) -> String {
         "\(durable(migration))/\(role.rawValue).journal"

@@ -9,14 +9,14 @@ struct SourceSurvey {
     var wishes: PreflightWishes
 
     func facts() throws -> SourceFacts {
-        let outline = outline()
+        let outline = try outline()
         return SourceFacts(
             host: try HostSurvey.host(), container: try ContainerFacts.gather(outline),
             streams: try StandardStreams.of(pid: container.state.pid), wishes: wishes, folders: outline.folders,
             configuration: CriuConfiguration(of: container.bundle.config), runtimeRoot: container.engine.root)
     }
 
-    private func outline() -> ContainerOutline {
+    private func outline() throws -> ContainerOutline {
         let config = container.bundle.config
         let binds = config.mounts.filter(\.isBind).map {
             // A relative one counts from the bundle (runc, libcontainer/specconv).
@@ -29,8 +29,9 @@ struct SourceSurvey {
             id: container.id, state: .running, initPID: container.state.pid, terminal: config.hasTerminal,
             bundle: container.bundle.path, rootfs: container.bundle.rootPath, binds: binds,
             volumes: wishes.volumes.folders(among: binds),
-            networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls, cgroup: container.cgroup.path
-        )
+            networkPath: config.namespace(.network).map { $0.path ?? "" }, networkSettings: sysctls,
+            cgroup: container.cgroup.path,
+            tmpfs: try TmpfsSurvey(config: config, pid: container.state.pid, pids: container.cgroup.processes()))
     }
 }
 

@@ -74,6 +74,7 @@ extension DestinationDoers {
         let notes = folders.volatile
         var places: [BundleKeeper.Made] = []
         for folder in facts.folders { places.append(try BundleKeeper().make(folder)) }
+        try makeTmpfs(facts)
         try FileIO.writeAtomically(JSON.encode(places), to: "\(notes)/places.json")
         let network = try NetworkPreparation(facts.container.network) { made in
             // What is made is noted before it is made: a session that takes over removes exactly this.
@@ -106,20 +107,31 @@ extension DestinationDoers {
 
     func adoptFiles(_ connection: Connection, stream: Int) throws {
         link.add(connection)
-        let (_, facts, folders) = try known()
-        if stream == Tunnel.pageServer { return try startPageServer(connection, folders) }
+        let (_, facts, attempted) = try known()
+        let folders = facts.folders + facts.container.tmpfs.indices.map { Places.tmpfs(migration, $0) }
+        if stream == Tunnel.pageServer { return try startPageServer(connection, attempted) }
         guard let part = FileDestination.Part(stream: stream) else { throw TransferProblem("there is no files stream \(stream)") }
         let end = try Tunnel.open(connection)
         if part == .native {
-            let receiver = try FileReceiver(into: facts.folders, over: end)
+            let receiver = try FileReceiver(into: folders, over: end)
             attempt.withLock { $0.receivers.append(receiver) }
             return
         }
-        let run = try FileDestination.receive(part, into: facts.folders, over: end)
+        let run = try FileDestination.receive(part, into: folders, over: end)
         attempt.withLock { $0.files.append(run) }
         // rsync's own goodbye tells the source how it ended; here the end is only reaped.
         _ = try Host.Thread(named: "rsync") { [migration] in
             do { _ = try run.finish(vanishedIsFine: true, until: nil) } catch { logLine("session \(migration): files: \(error)") }
+        }
+    }
+
+    /// The container's own tmpfs, which the files fill and the restore takes.
+    private func makeTmpfs(_ facts: SourceFacts) throws {
+        for (number, tmpfs) in facts.container.tmpfs.enumerated() {
+            guard tmpfs.isSound else { throw TransferProblem("a tmpfs at \(tmpfs.point) that can't be") }
+            let folder = Places.tmpfs(migration, number)
+            try Places.make(folder)
+            try TmpfsPlace.make(tmpfs, at: folder)
         }
     }
 
@@ -148,6 +160,7 @@ extension DestinationDoers {
             imagesDirectory: folders.images, workDirectory: folders.work, shim: shim, streams: facts.streams,
             configuration: facts.configuration)
         request.isLazy = try ways().isLazy
+        request.mounts = facts.container.tmpfs.enumerated().map { .init(key: $1.point, value: Places.tmpfs(migration, $0)) }
         // A restore from images reads all memory: 0.7 s/GB measured on an idle host; twice that and more before it is given up.
         if !request.isLazy { request.restoreLimit += .milliseconds(2 * offer.container.memory.rawValue >> 20) }
         request.choices.tcpClose = facts.wishes.connections != .keep

@@ -23,8 +23,11 @@ extension DestinationDoers {
             throw TransferProblem("the last pages did not come within \(Self.arrival)")
         }
         spaces.set(shipped.spaces)
-        let (_, _, folders) = try known()
+        let (_, facts, folders) = try known()
         let ways = try ways()
+        for (number, tmpfs) in facts.container.tmpfs.enumerated() {
+            try TmpfsPlace.limit(tmpfs, at: Places.tmpfs(migration, number))
+        }
         if ways.dump == .pageServer { try steps.time("wait for the page server") { try finishPageServer() } }
         try steps.time("check and edit images") {
             let directory = ImageDirectory(path: folders.images)

@@ -125,15 +125,21 @@ struct SourceContainer: Sendable {
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep
         let plan = try DumpPlan(
-            container: state, config: bundle.config, rootPath: bundle.rootPath, streams: facts.streams, choices: choices)
+            container: state, config: bundle.config, rootPath: bundle.rootPath, streams: facts.streams,
+            carried: facts.container.tmpfs,
+            choices: choices)
         let pages = SourceDump.PageWay(
             connect: {
                 try Tunnel.open(try link.open(.files, Tunnel.pageServer), limit: memory.limit) { memory.count($0) }
             }, rest: { try memory.restForDump() })
         let dump = SourceDump(
             plan: plan, migration: migration, memory: description.memory, pages: pages, processes: processes)
+        let carried = facts.container.tmpfs.enumerated().map { number, tmpfs in
+            SourceFiles.Carried(tmpfs: tmpfs, folder: Places.tmpfs(migration, number))
+        }
         let files = SourceFiles(
-            folders: facts.folders, link: link, limit: memory.limit, processes: { (try? cgroup.processes()) ?? [] },
+            folders: facts.folders, carried: carried, of: state.pid, link: link, limit: memory.limit,
+            processes: { (try? cgroup.processes()) ?? [] },
             note: { reporter.report(.note($0)) })
         return SourceDoers.Parts(
             memory: memory, dump: dump, files: files,

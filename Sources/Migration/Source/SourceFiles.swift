@@ -21,19 +21,34 @@ final class SourceFiles: @unchecked Sendable {
     /// The container stops: a running pass ends at the next file, and the next one is the last.
     private let stopping = Atomic<Bool>(false)
     private let follower = Mutex<Follower?>(nil)
+    private let carried: [Carried]
+    private let container: Int32
+    private var areShown = false
+
+    /// A tmpfs of the container's own, and the folder at which it is shown to us.
+    struct Carried: Sendable {
+        var tmpfs: CarriedTmpfs
+        var folder: String
+    }
 
     /// rsync of a changed tree in the freeze; a longer one breaks clients anyway.
     private static let frozenLimit = Duration.seconds(60)
     /// Three attempts in all: of 160 passes over a tree that changed all the time 3 ended early (test of FileSource).
     private static let moreAttempts = 2
 
-    /// - Parameter limit: what all streams together may send.
+    /// - Parameters:
+    ///   - carried: what travels behind the folders.
+    ///   - container: its first process.
+    ///   - limit: what all streams together may send.
     init(
-        folders: [String], link: SourceLink, limit: BandwidthLimit?, processes: @escaping @Sendable () -> [Int32],
+        folders: [String], carried: [Carried], of container: Int32, link: SourceLink, limit: BandwidthLimit?,
+        processes: @escaping @Sendable () -> [Int32],
         note: @escaping @Sendable (String) -> Void
     ) {
         self.limit = limit
-        source = FileSource(folders: folders)
+        let all = folders + carried.map(\.folder)
+        source = FileSource(folders: all, compared: Set(folders.count..<all.count))
+        (self.carried, self.container) = (carried, container)
         (self.link, self.processes, self.note) = (link, processes, note)
     }
 
@@ -41,10 +56,21 @@ final class SourceFiles: @unchecked Sendable {
     func sync() throws {
         let last = stopping.load(ordering: .relaxed)
         try busy.withLock { _ in
+            try show()
             if last { return try finish() }
             if native != nil, try follow() { return }
             _ = try copy()
             if source.hasCopied { begin() }
+        }
+    }
+
+    /// What the container has mounted for itself is shown to us, once.
+    private func show() throws {
+        if areShown { return }
+        areShown = true
+        for one in carried {
+            try Places.make(one.folder)
+            try TmpfsPlace.show(one.tmpfs, of: container, at: one.folder)
         }
     }
 

@@ -24,10 +24,12 @@ struct NativeSync: ~Copyable {
         python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind("socket")'
         """
 
-    init(_ name: String, _ script: String, watching: Bool = true) throws {
-        let space = try Workspace(name)
+    init(
+        _ name: String, _ script: String, watching: Bool = true, below: String = "/var/tmp", compared: Bool = false
+    ) throws {
+        let space = try Workspace(name, below: below)
         try space.shell("mkdir -p from to; cd from; \(script)")
-        var source = FileSource(folders: [space.at("from")])
+        var source = FileSource(folders: [space.at("from")], compared: compared ? [0] : [])
         let first = Self.pair(), second = Self.pair()
         let receiver = try FileDestination.receive(.first, into: [space.at("to")], over: OwnedDescriptor(taking: first[1]))
         #expect(

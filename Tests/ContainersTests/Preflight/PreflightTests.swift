@@ -92,6 +92,9 @@ struct PreflightTests {
         Rule("terminal") { $0.container.terminal = true },
         Rule("id-taken", words: ["beta", "web"]) { $0.destination.idTaken = true },
         Rule("pid-namespace-shared") { $0.container.sharesProcessIDs = true },
+        Rule("tmpfs-in-images", words: ["/dev/shm", "something is mounted in it"]) {
+            $0.container.imagedTmpfs = [.init(point: "/dev/shm", why: "something is mounted in it")]
+        },
         Rule("exec-session", words: ["bash (77)"]) { $0.container.guests = [.init(pid: 77, command: "bash")] },
         Rule("nested-cgroups") { $0.container.nestedGroups = 2 },
         Rule("memory-short", words: ["2 GiB", "1 GiB"]) { $0.container.memory = .gibibytes(2) },

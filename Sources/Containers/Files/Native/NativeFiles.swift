@@ -16,6 +16,8 @@ public import Model
 /// After an error the stream is of no use any more; `FileSource` does the rest then, and is told what was done (`doubt`).
 public struct NativeFiles: ~Copyable {
     private let folders: [String]
+    /// As `FileSource` has it.
+    private let compared: Set<Int>
     private let roots: [SharedDescriptor]
     private let views: [SharedDescriptor]
     private var sender: FileSender
@@ -52,6 +54,7 @@ public struct NativeFiles: ~Copyable {
         // The last that can fail: a half-made value can't give a descriptor back.
         sender = try FileSender(folders: folders, socket: socket)
         (self.folders, self.roots, self.views, self.base) = (folders, roots, views, base)
+        compared = source.compared
         (watch, unwatched) = watching ? Self.watch(folders) : (nil, "not asked for")
         mapped = known.mapped
         pending = Array(repeating: [:], count: folders.count)
@@ -78,7 +81,10 @@ public struct NativeFiles: ~Copyable {
     }
 
     /// Whether anything may have changed since the last look.
-    public var hasNews: Bool { watch.map { $0.hasChanges } ?? true }
+    public var hasNews: Bool {
+        if compared.contains(where: { !base.trees[$0].snapshot.files.isEmpty }) { return true }
+        return watch.map { $0.hasChanges } ?? true
+    }
 
     /// A pass while the container runs.
     /// - Parameters:
@@ -109,7 +115,9 @@ public struct NativeFiles: ~Copyable {
         guard let watch, base.isWatched else { return nil }
         let seen = watch.take()
         if seen.overflow { return nil }
-        return try base.changes(of: seen, roots: roots.map(\.raw), mapped: try MappedFiles.of(pids: processes))
+        let mapped = try MappedFiles.of(pids: processes)
+            .union(FileSource.files(of: base.trees.map(\.snapshot), in: compared))
+        return try base.changes(of: seen, roots: roots.map(\.raw), mapped: mapped)
     }
 
     private mutating func lookAndSend(_ processes: [Int32], cancelled: @escaping @Sendable () -> Bool) throws(FileSyncError)
@@ -124,8 +132,9 @@ public struct NativeFiles: ~Copyable {
             _ = watch?.take()
             let nowMapped = try MappedFiles.of(pids: processes)
             let taken = try FileSource.look(at: folders)
+            let always = mapped.union(nowMapped).union(FileSource.files(of: taken, in: compared))
             for (tree, snapshot) in taken.enumerated() {
-                let difference = snapshot.difference(since: base.trees[tree].snapshot, mapped: mapped.union(nowMapped))
+                let difference = snapshot.difference(since: base.trees[tree].snapshot, mapped: always)
                 for path in difference.changed { found.add(tree, path, content: true) }
                 for path in difference.deleted { found.remove(tree, path) }
                 let doubtful = snapshot.missing(pendingRemovals[tree])
