@@ -5,7 +5,7 @@ SHELL := /bin/bash
 BIN := .build/release/martlet
 PREFIX ?= /usr/local
 
-.PHONY: demo test unit lab-test build setup preload install lint format clean bench
+.PHONY: demo test unit lab-test build setup preload install lint format clean bench bench-show
 
 demo: build
 	lab/demo
@@ -35,6 +35,10 @@ format:
 clean:
 	rm -rf .build build
 
-# BENCH="--runs 5 --sizes 0.85": options of Benchmarks/run.
+# Measures anew, about 25 minutes on a quiet machine, and prints the big table. BENCH="--cells FILE --name NAME": options of Benchmarks/table.
 bench: build
-	Benchmarks/run $(BENCH)
+	Benchmarks/table $(BENCH)
+
+# The committed figures again, without measuring.
+bench-show:
+	Benchmarks/show

@@ -3,7 +3,8 @@ import Glibc
 
 /// How long a redis is silent when it moves from one host to another, by Martlet and by what exists beside it.
 ///
-/// Three programs in one, so that the client's host needs a single file: the benchmark itself, `watch` (the client) and `fill`.
+/// Several programs in one, so that a host needs a single file: the benchmark itself, `table` (its larger sister), `watch` and `probe` (their
+/// clients), `fill`, `floor` (what the kernel needs at least) and `share` (a folder of this machine, mounted in a host).
 @main
 enum Downtime {
     static func main() {
@@ -12,6 +13,11 @@ enum Downtime {
         do {
             switch words.first {
             case "watch": try Watch.run(Array(words.dropFirst()))
+            case "probe": try Probe.run(Array(words.dropFirst()))
+            case "floor": try Floor.run(Array(words.dropFirst()))
+            case "echo": try Echo.run(Array(words.dropFirst()))
+            case "table": try Matrix.run(Array(words.dropFirst()))
+            case "share": try Share.run(Array(words.dropFirst()))
             case "fill": try Fill.run(Array(words.dropFirst()))
             default: try benchmark(try Options(words))
             }

@@ -2,17 +2,17 @@ import Glibc
 
 /// Many commands over one connection, for filling and verifying, when nothing is being measured.
 struct Pipeline {
-    private let connection: RedisConnection
+    private let connection: Connection
     private static let patience = 60_000 * millisecond
 
     init(_ address: sockaddr_in) throws {
         let deadline = now() + Self.patience
-        var made = try RedisConnection(to: address)
+        var made = try Connection(to: address)
         while !made.isConnected {
             guard now() < deadline else { throw Failure("redis does not answer") }
             do { try made.advance() } catch {
                 sleep(until: now() + 10 * millisecond)
-                made = try RedisConnection(to: address)
+                made = try Connection(to: address)
             }
         }
         connection = made

@@ -1,7 +1,7 @@
 import Glibc
 import Synchronization
 
-/// Asks PING every millisecond and notes how long it went without a reply: the downtime as a client sees it.
+/// Asks the service's cheapest question (redis: PING) every millisecond and notes how long it went without a reply: the downtime as a client sees it.
 ///
 /// When a reply is late it also tries new connections, one every three milliseconds, and takes the first that answers. So the gap
 /// ends when the *service* is back, whatever became of the old connection: TCP's back-off (a segment that was lost in a blackout
@@ -19,29 +19,38 @@ final class Poller: Sendable {
         var longest = Gap(start: 0, milliseconds: 0)
         /// All gaps of at least 10 ms.
         var gaps: [Gap] = []
+        var latencies = Latencies(pace: millisecond)
+        /// Of a service that counts its work in its replies ("ok NUMBER"): what it said, and when.
+        var counts: [(at: Int64, number: Int)] = []
+        var problem: String?
     }
 
     private let address: sockaddr_in
+    private let dialect: Dialect
     private let stop: StopSign
     /// When the last reply came, for the writer: the service answers.
     let lastReply = Atomic<Int64>(0)
 
     private static let late = 10 * millisecond
-    private static let betweenProbes = 3 * millisecond
-    /// Older ones are given up: their SYN was lost, and a new one is quicker than its repetition.
-    private static let mostProbes = 64
 
-    init(address: sockaddr_in, stop: StopSign) {
+    init(address: sockaddr_in, _ dialect: Dialect = .redis, stop: StopSign) {
         self.address = address
+        self.dialect = dialect
         self.stop = stop
     }
 
     func run() -> Outcome {
         var outcome = Outcome()
-        var line = Line()
+        var line = Line(dialect)
         var tick = now()
+        var asked: Int64?
         while !stop.isSet {
-            if let reply = line.step(address, mayAsk: now() >= tick) { note(reply, &outcome, &line) }
+            if asked == nil, now() >= tick { asked = now() }
+            if let reply = line.step(address, mayAsk: now() >= tick) {
+                outcome.latencies.add(at: asked ?? reply, took: reply - (asked ?? reply))
+                asked = nil
+                note(reply, &outcome, &line)
+            }
             // A reply ends the wait early; the next question waits for its tick all the same.
             let at = now()
             if tick <= at { tick = max(tick + millisecond, at) }
@@ -54,10 +63,20 @@ final class Poller: Sendable {
         let last = lastReply.exchange(at, ordering: .relaxed)
         outcome.replies += 1
         outcome.reconnects = line.reconnects
+        if dialect == .line { count(at, line.content, &outcome) }
         guard last != 0 else { return }
         let gap = Gap(start: last, milliseconds: milliseconds(at - last))
         if gap.milliseconds >= 10 { outcome.gaps.append(gap) }
         if gap.milliseconds > outcome.longest.milliseconds { outcome.longest = gap }
+    }
+
+    private func count(_ at: Int64, _ content: [UInt8], _ outcome: inout Outcome) {
+        let words = String(decoding: content, as: UTF8.self).split(separator: " ")
+        if words.first == "ok", let number = words.dropFirst().first.flatMap({ Int($0) }) {
+            outcome.counts.append((at, number))
+        } else {
+            outcome.problem = outcome.problem ?? words.joined(separator: " ")
+        }
     }
 
     /// The connection in use and those that try to take its place.
@@ -66,24 +85,40 @@ final class Poller: Sendable {
         private var probes: [Probe] = []
         private var lastProbe: Int64 = 0
         private(set) var reconnects = -1
+        /// Of the last reply.
+        private(set) var content: [UInt8] = []
+        private let dialect: Dialect
+
+        init(_ dialect: Dialect) { self.dialect = dialect }
 
         /// A connection with its question.
         private final class Probe {
-            let connection: RedisConnection
+            let connection: Connection
             var askedAt: Int64?
-            init(_ address: sockaddr_in) throws { connection = try RedisConnection(to: address) }
+            private let dialect: Dialect
+            private var greetings: Int
+
+            init(_ address: sockaddr_in, _ dialect: Dialect) throws {
+                connection = try Connection(to: address, dialect)
+                self.dialect = dialect
+                greetings = dialect.greetingReplies
+            }
 
             func ask() {
-                connection.queue(Poller.ping)
+                connection.queue(dialect.question)
                 askedAt = now()
             }
 
-            /// True if the answer has come.
-            func step() throws -> Bool {
+            /// The answer, if it has come.
+            func step() throws -> [UInt8]? {
                 try connection.advance()
-                guard try connection.nextReply() != nil else { return false }
-                askedAt = nil
-                return true
+                while let reply = try connection.nextReply() {
+                    greetings -= 1
+                    if greetings >= 0 { continue }
+                    askedAt = nil
+                    return reply
+                }
+                return nil
             }
         }
 
@@ -100,7 +135,8 @@ final class Poller: Sendable {
             guard let probe = current else { return nil }
             do {
                 if probe.askedAt == nil { probe.ask() }
-                guard try probe.step() else { return nil }
+                guard let reply = try probe.step() else { return nil }
+                content = reply
                 return now()
             } catch {
                 current = nil
@@ -109,10 +145,12 @@ final class Poller: Sendable {
         }
 
         private mutating func addProbe(_ address: sockaddr_in) {
-            guard now() - lastProbe >= Poller.betweenProbes else { return }
+            let (most, every) = dialect.probing
+            guard now() - lastProbe >= every else { return }
             lastProbe = now()
-            if probes.count >= Poller.mostProbes { probes.removeFirst() }
-            guard let probe = try? Probe(address) else { return }
+            // Older ones are given up: their SYN was lost, and a new one is quicker than its repetition.
+            if probes.count >= most { probes.removeFirst() }
+            guard let probe = try? Probe(address, dialect) else { return }
             probe.ask()
             probes.append(probe)
         }
@@ -121,7 +159,8 @@ final class Poller: Sendable {
             var kept: [Probe] = []
             for probe in probes {
                 do {
-                    if try probe.step() {
+                    if let reply = try probe.step() {
+                        content = reply
                         current = probe
                         probes = []
                         reconnects += 1
@@ -144,8 +183,6 @@ final class Poller: Sendable {
             if deadline > now() { poll(&waits, nfds_t(waits.count), 1) }
         }
     }
-
-    private static let ping = Array("PING\r\n".utf8)
 }
 
 /// Tells threads to end.

@@ -14,6 +14,8 @@ struct Writer {
         var windows: [Int] = []
         var lost = 0
         var refusal: String?
+        /// Of a batch of 16 writes.
+        var latencies = Latencies(pace: millisecond)
     }
 
     var address: sockaddr_in
@@ -33,13 +35,15 @@ struct Writer {
 
     func run() -> Outcome {
         var outcome = Outcome()
+        outcome.latencies.pace = Int64(Self.batch) * 1_000_000_000 / Int64(rate)
         var next = 0
         var due = now()
-        var connection: RedisConnection?
+        var connection: Connection?
         var last = now()
         while !stop.isSet {
             sleep(until: due)
             let pace = Int64(Self.batch) * 1_000_000_000 / Int64(rate)
+            let asked = now()
             // Not faster afterwards than before: what a stall swallowed is not made up for.
             due = max(due + pace, now())
             let bytes = (next..<next + Self.batch).flatMap { command(Self.set, key($0), Self.value($0)) }
@@ -52,7 +56,7 @@ struct Writer {
                 do {
                     try exchange(open, bytes)
                     break
-                } catch RedisConnection.Failure.refused(let words) {
+                } catch Connection.Failure.refused(let words) {
                     outcome.refusal = words
                     return outcome
                 } catch {
@@ -61,6 +65,7 @@ struct Writer {
             }
             guard !stop.isSet else { break }
             let at = now()
+            outcome.latencies.add(at: asked, took: at - asked)
             outcome.longestGapMS = max(outcome.longestGapMS, milliseconds(at - last))
             last = at
             next += Self.batch
@@ -78,23 +83,27 @@ struct Writer {
     }
 
     /// Sends a batch and waits for all its acknowledgements.
-    private func exchange(_ connection: RedisConnection, _ bytes: [UInt8]) throws(RedisConnection.Failure) {
+    private func exchange(_ connection: Connection, _ bytes: [UInt8]) throws(Connection.Failure) {
         connection.queue(bytes)
         let sent = now()
         var missing = Self.batch
+        var othersSince: Int64?
         while missing > 0 {
             try connection.advance()
             while missing > 0, try connection.nextReply() != nil { missing -= 1 }
             if missing == 0 { break }
-            if stop.isSet || poller.lastReply.load(ordering: .relaxed) - sent > Self.patience { throw .closed }
+            // Not from when we asked: that may be long ago when the service comes back.
+            if othersSince == nil, poller.lastReply.load(ordering: .relaxed) > sent { othersSince = now() }
+            if stop.isSet { throw .closed }
+            if let othersSince, now() - othersSince > Self.patience { throw .closed }
             var wait = pollfd(fd: connection.socket, events: connection.events, revents: 0)
             poll(&wait, 1, 20)
         }
     }
 
     /// One attempt of at most 30 ms.
-    private func connect() -> RedisConnection? {
-        guard let connection = try? RedisConnection(to: address) else {
+    private func connect() -> Connection? {
+        guard let connection = try? Connection(to: address) else {
             sleep(until: now() + millisecond)
             return nil
         }

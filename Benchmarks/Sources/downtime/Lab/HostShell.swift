@@ -1,3 +1,5 @@
+import Glibc
+
 /// A shell that stays open in a lab host. A step of a migration by hand costs it a millisecond; a fresh `lab/in` or ssh for each would add
 /// its start to the peers' downtime.
 final class HostShell {
@@ -10,6 +12,9 @@ final class HostShell {
         shell = try Process([lab.script("in"), host, "bash"])
         try run("exec 2>&1")
     }
+
+    /// Of nsenter, which is in the host's mount namespace.
+    var pid: pid_t { shell.pid }
 
     struct Answer {
         var status: Int32

@@ -16,7 +16,8 @@ struct Lab {
     /// Runs one of the lab's scripts to its end.
     @discardableResult
     func call(_ name: String, _ arguments: String..., input: [UInt8] = []) throws -> String {
-        let process = try Process([script(name)] + arguments)
+        // Its errors belong to the failure's words, and otherwise are chatter.
+        let process = try Process(["sh", "-c", "exec \"$0\" \"$@\" 2>&1", script(name)] + arguments)
         process.send(input)
         let output = try process.readToEnd()
         let status = process.wait()
@@ -26,13 +27,13 @@ struct Lab {
         return output
     }
 
-    /// Puts this very program into the client's host: it is linked statically and runs anywhere.
-    func installClient(in host: String) throws {
-        let program = try readFile("/proc/self/exe")
+    /// Puts this very program into a host: it is linked statically and runs anywhere.
+    func installClient(in host: String) throws { try install("/proc/self/exe", at: "/usr/local/bin/downtime", in: host) }
+
+    func install(_ program: String, at place: String, in host: String) throws {
         try call(
-            "in", host, "sh", "-c",
-            "cat >/usr/local/bin/downtime.new && chmod 755 /usr/local/bin/downtime.new && mv /usr/local/bin/downtime.new /usr/local/bin/downtime",
-            input: program)
+            "in", host, "sh", "-c", "cat >\(place).new && chmod 755 \(place).new && mv \(place).new \(place)",
+            input: try readFile(program))
     }
 }
 

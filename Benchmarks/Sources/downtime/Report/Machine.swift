@@ -9,6 +9,7 @@ struct Machine: Codable, Sendable {
     var kernel: String
     var criu = ""
     var runc = ""
+    var podman: String?
     var martlet: String?
     var link: String
 

@@ -85,7 +85,7 @@ enum ByHand {
         let answer = try trial.destination.attempt(
             """
             runc restore -d --tcp-established --image-path \(images)/images --work-path \(images)/work \(options) --bundle /data/\(trial.id) \(trial.id) \(quiet) &&
-            ip link set \(trial.cable) master br0 && { ip netns exec \(trial.id) arping -q -U -c 1 -w 1 -I eth0 \(trial.address) & }
+            \(plugIn(trial))
             """)
         guard answer.status == 0 else {
             let log = try trial.destination.attempt("grep -E 'Error' \(images)/work/restore.log | tail -n 8").output
@@ -93,10 +93,14 @@ enum ByHand {
         }
     }
 
+    static func plugIn(_ trial: Trial) -> String {
+        "ip link set \(trial.cable) master br0 && { ip netns exec \(trial.id) arping -q -U -c 1 -w 1 -I eth0 \(trial.address) & }"
+    }
+
     /// Where three copies of the memory (images twice and the restored container) don't fit, the source's images go at once.
     static func makeRoom(_ trial: Trial, _ machine: Machine) throws {
         guard machine.memory < 3 * trial.bytes + 2 << 30 else { return }
-        try trial.source.run("rm -rf \(images)/images")
+        try trial.source.run("rm -rf \(images)/images \(images)/checkpoint.tar")
     }
 
     /// Whatever a trial left, in a good or a bad end.

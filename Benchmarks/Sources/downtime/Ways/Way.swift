@@ -6,13 +6,14 @@ final class Trial {
     let id = "bench"
     let address = "10.77.1.90"
     let destinationAddress = "10.77.0.2"
-    let port: UInt16 = 6379
+    let port: UInt16
     /// What stands behind `--size`, in bytes.
     let bytes: Int
     /// Further words for `martlet migrate`.
     let martletOptions: String
 
-    init(lab: Lab, bytes: Int, martletOptions: String) throws {
+    init(lab: Lab, bytes: Int, martletOptions: String, port: UInt16 = 6379) throws {
+        self.port = port
         self.lab = lab
         self.bytes = bytes
         self.martletOptions = martletOptions
@@ -59,9 +60,23 @@ struct Moved: Codable, Sendable {
 /// A way to move the container from the source to the destination.
 protocol Way: Sendable {
     static var name: String { get }
+    /// Right after the container's start, before it is filled: makes it one that this way can move.
+    static func adopt(_ trial: Trial) throws
     /// Before anything is measured: nothing of this is in the total.
     static func prepare(_ trial: Trial) throws
     static func migrate(_ trial: Trial) throws -> Moved
+    /// At the destination.
+    static func isRunning(_ trial: Trial) throws -> Bool
+    /// Whatever this way left that `ByHand.cleanUp` doesn't know.
+    static func forget(_ trial: Trial) throws
+}
+
+extension Way {
+    static func adopt(_ trial: Trial) throws {}
+    static func isRunning(_ trial: Trial) throws -> Bool {
+        try trial.destination.run("runc state \(trial.id)").contains("\"running\"")
+    }
+    static func forget(_ trial: Trial) throws {}
 }
 
 var allWays: [any Way.Type] { [MartletWay.self, RuncWay.self, PageServerWay.self, LazyPagesWay.self] }

@@ -1,10 +1,11 @@
 import Glibc
 
-/// One non-blocking connection to a redis, with just the part of its protocol that the client needs.
+/// One non-blocking connection to a service.
 ///
 /// Non-blocking, because a client that waits for a lost SYN's repetition (a second) would measure TCP instead of the migration.
-final class RedisConnection {
+final class Connection {
     let socket: Int32
+    private let dialect: Dialect
     private(set) var isConnected = false
     private var outgoing: [UInt8] = []
     private var incoming: [UInt8] = []
@@ -13,7 +14,9 @@ final class RedisConnection {
     enum Failure: Error { case closed, refused(String) }
 
     /// Begins to connect; `advance` tells when it is done.
-    init(to address: sockaddr_in) throws(Failure) {
+    init(to address: sockaddr_in, _ dialect: Dialect = .redis) throws(Failure) {
+        self.dialect = dialect
+        outgoing = dialect.greeting
         socket = Glibc.socket(
             AF_INET, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard socket >= 0 else { throw .closed }
@@ -89,24 +92,11 @@ final class RedisConnection {
         }
     }
 
-    /// The next complete reply, or nil: a bulk string's content, or a simple string or number as text.
+    /// The next complete reply, or nil; its content as `Dialect` says.
     func nextReply() throws(Failure) -> [UInt8]? {
-        guard let end = incoming[parsed...].firstIndex(of: 10) else { return nil }
-        let kind = incoming[parsed]
-        let line = incoming[(parsed + 1)..<(end - 1)]
-        guard kind != UInt8(ascii: "-") else { throw .refused(String(decoding: line, as: UTF8.self)) }
-        guard kind == UInt8(ascii: "$") else {
-            parsed = end + 1
-            return Array(line)
-        }
-        let length = Int(String(decoding: line, as: UTF8.self)) ?? -1
-        guard length >= 0 else {
-            parsed = end + 1
-            return []
-        }
-        guard incoming.count >= end + 1 + length + 2 else { return nil }
-        parsed = end + 1 + length + 2
-        return Array(incoming[(end + 1)..<(end + 1 + length)])
+        guard let (content, end) = try dialect.reply(in: incoming, from: parsed) else { return nil }
+        parsed = end
+        return content
     }
 }
 
