@@ -108,7 +108,7 @@ def table(results):
     parts = [
         facts(results), rows_of([HEAD] + body),
         f"Links: {links}. Downtime: the longest time without an answer to a client that asks every millisecond and tries new connections too; on open "
-        "connections: of the load's own, which it opens again only when they are dead. p99: of the question asked every millisecond (those not asked while "
+        "connections: of the load's own, which it opens again only after a second of silence while others are answered. p99: of the question asked every millisecond (those not asked while "
         "one waits are counted as waiting). Work: redis writes, transactions, requests, rewritten pages. Right: same data before and after, no acknowledged "
         "write missing.",
         left_out(results), "What others have published, on their own machines, beside it:", rows_of(PUBLISHED),

@@ -50,8 +50,8 @@ extension Writer {
         let pipeline = try Pipeline(address)
         var lost = 0
         let get = Array("GET".utf8)
-        for first in stride(from: 0, to: keys, by: 256) {
-            let slots = first..<min(first + 256, keys)
+        for first in stride(from: 0, to: keys, by: 2048) {
+            let slots = first..<min(first + 2048, keys)
             let values = try pipeline.exchange(slots.flatMap { command(get, key($0)) }, replies: slots.count)
             for (slot, value) in zip(slots, values) where !holds(value, slot, acknowledged) { lost += 1 }
         }
@@ -69,8 +69,8 @@ extension Writer {
     func removeKeys() throws {
         let pipeline = try Pipeline(address)
         let remove = Array("DEL".utf8)
-        for first in stride(from: 0, to: keys, by: 256) {
-            let slots = first..<min(first + 256, keys)
+        for first in stride(from: 0, to: keys, by: 2048) {
+            let slots = first..<min(first + 2048, keys)
             _ = try pipeline.exchange(slots.flatMap { command(remove, key($0)) }, replies: slots.count)
         }
     }

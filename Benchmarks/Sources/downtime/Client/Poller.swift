@@ -31,7 +31,9 @@ final class Poller: Sendable {
     /// When the last reply came, for the writer: the service answers.
     let lastReply = Atomic<Int64>(0)
 
+    /// A reply that takes longer is late; on a long link, one that takes twice as long as usual.
     private static let late = 10 * millisecond
+    private static let mostUsual = 100 * millisecond
 
     init(address: sockaddr_in, _ dialect: Dialect = .redis, stop: StopSign) {
         self.address = address
@@ -44,10 +46,13 @@ final class Poller: Sendable {
         var line = Line(dialect)
         var tick = now()
         var asked: Int64?
+        var usual: Int64 = 0
         while !stop.isSet {
             if asked == nil, now() >= tick { asked = now() }
             if let reply = line.step(address, mayAsk: now() >= tick) {
                 outcome.latencies.add(at: asked ?? reply, took: reply - (asked ?? reply))
+                usual += (min(reply - (asked ?? reply), Self.mostUsual) - usual) / 8
+                line.late = max(Self.late, 2 * usual)
                 asked = nil
                 note(reply, &outcome, &line)
             }
@@ -87,6 +92,8 @@ final class Poller: Sendable {
         private(set) var reconnects = -1
         /// Of the last reply.
         private(set) var content: [UInt8] = []
+        /// ns without a reply, before new connections are tried.
+        var late = Poller.late
         private let dialect: Dialect
 
         init(_ dialect: Dialect) { self.dialect = dialect }
@@ -126,7 +133,7 @@ final class Poller: Sendable {
         mutating func step(_ address: sockaddr_in, mayAsk: Bool) -> Int64? {
             if let current, current.askedAt == nil, !mayAsk { return nil }
             if let reply = stepCurrent() { return reply }
-            if let asked = current?.askedAt, now() - asked < Poller.late { return nil }
+            if let asked = current?.askedAt, now() - asked < late { return nil }
             addProbe(address)
             return stepProbes()
         }

@@ -31,7 +31,7 @@ struct Writer {
     static let batch = 16
     static let window = 50 * millisecond
     /// The service answers others but not us for this long: our connection didn't survive.
-    private static let patience = 100 * millisecond
+    var patience = 100 * millisecond
 
     func run() -> Outcome {
         var outcome = Outcome()
@@ -71,6 +71,8 @@ struct Writer {
             next += Self.batch
             count(Self.batch, at, &outcome)
         }
+        // What is still silent at the end.
+        outcome.longestGapMS = max(outcome.longestGapMS, milliseconds(now() - last))
         outcome.reconnects = max(outcome.reconnects - 1, 0)
         outcome.acknowledged = next
         return outcome
@@ -95,19 +97,19 @@ struct Writer {
             // Not from when we asked: that may be long ago when the service comes back.
             if othersSince == nil, poller.lastReply.load(ordering: .relaxed) > sent { othersSince = now() }
             if stop.isSet { throw .closed }
-            if let othersSince, now() - othersSince > Self.patience { throw .closed }
+            if let othersSince, now() - othersSince > patience { throw .closed }
             var wait = pollfd(fd: connection.socket, events: connection.events, revents: 0)
             poll(&wait, 1, 20)
         }
     }
 
-    /// One attempt of at most 30 ms.
+    /// One attempt, of a third of the patience at most.
     private func connect() -> Connection? {
         guard let connection = try? Connection(to: address) else {
             sleep(until: now() + millisecond)
             return nil
         }
-        let deadline = now() + 30 * millisecond
+        let deadline = now() + patience * 3 / 10
         while now() < deadline {
             guard (try? connection.advance()) != nil else {
                 sleep(until: now() + millisecond)

@@ -12,7 +12,7 @@ struct HTTPLoad: Load {
     var poller: Poller
 
     /// The service answers others but not us for this long: the connection didn't survive.
-    private static let patience = 200 * millisecond
+    private static let patience = 1000 * millisecond
 
     func prepare() throws {}
 
@@ -39,6 +39,7 @@ struct HTTPLoad: Load {
                 last = at
             }
         }
+        outcome.longestGapMS = max(outcome.longestGapMS, milliseconds(now() - last))
         return outcome
     }
 

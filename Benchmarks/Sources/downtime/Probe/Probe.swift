@@ -73,7 +73,9 @@ enum Probe {
         switch (parts.first, numbers.count) {
         case ("none", 0): return nil
         case ("redis", 2):
-            let writer = Writer(address: address, keys: numbers[1], rate: numbers[0], start: start, stop: stop, poller: poller)
+            let writer = Writer(
+                address: address, keys: numbers[1], rate: numbers[0], start: start, stop: stop, poller: poller,
+                patience: 1000 * millisecond)
             return RedisLoad(writer: writer)
         case ("http", 1): return HTTPLoad(address: address, rate: numbers[0], start: start, stop: stop, poller: poller)
         case ("pgbench", 0): return PgbenchLoad(host: host, start: start, stop: stop)
