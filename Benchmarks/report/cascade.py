@@ -11,7 +11,6 @@ FLOORS = [
     ("release", ["tcp: a byte there and back", "journal: append 128 bytes and fsync", "cgroup: thaw"]),
     ("source: criu: dump", ["criu dump of one sleeping process"]), ("destination: thaw", ["cgroup: thaw"]),
     ("destination: open the network", ["bridge: a port in"]), ("destination: wait for images", ["tcp: a byte there and back"]),
-    ("restore: start, features of the kernel", ["criu: start and end (--version)"]),
     ("restore: first task, in new namespaces",
      ["fork, exec and end of /bin/true", "namespace: a new mount namespace", "namespace: a new IPC namespace", "namespace: a new UTS namespace"]),
 ]
@@ -61,9 +60,9 @@ def merged(move):
     return steps
 
 
-def medians(results, size):
-    """(level, name) → (start, ms), medians of all moves; what CRIU's log tells, of those that were looked into."""
-    every = [merged(move) for move in moves_of(results, size)]
+def medians(results, size, logged=True):
+    """(level, name) → (start, ms), medians of the moves with CRIU's log, or of those without."""
+    every = [merged(move) for move in moves_of(results, size) if move["logged"] == logged]
     keys = dict.fromkeys(key for steps in every for key in steps)
     return {key: (median([s[key][0] for s in every if key in s]), median([s[key][1] for s in every if key in s])) for key in keys}
 
@@ -82,6 +81,15 @@ def ordered(results):
 def table(results):
     machine, columns = results["machine"], sizes(results)
     values = {size: medians(results, size) for size in columns}
+    plain = {size: medians(results, size, False) for size in columns}
+
+    def cell(size, key):
+        if key not in values[size]:
+            return ""
+        text = number(values[size][key][1])
+        # Without the log, where Martlet's own clock tells it.
+        return f"{text} ({number(plain[size][key][1])})" if key[0] < 2 and key in plain[size] else text
+
     head = ["step"] + [f"{label(size)}: ms" for size in columns] + [f"at ({label(columns[-1])})", "least, ms"]
     rows = []
     for key in ordered(results):
@@ -91,11 +99,11 @@ def table(results):
         least = floor_of(results, name, columns[-1])
         at = next((values[size][key][0] for size in reversed(columns) if key in values[size]), 0)
         rows.append(["&nbsp;" * 4 * level + (f"**{name}**" if level == 0 else name)]
-                    + [number(values[size][key][1]) if key in values[size] else "" for size in columns] + [f"{at:.1f}", number(least)])
+                    + [cell(size, key) for size in columns] + [f"{at:.1f}", number(least)])
     whole = ["**stood still, all of it**"]
     for size in columns:
-        quiet = [m["downtime_ms"] for m in moves_of(results, size) if not m["logged"]] or [m["downtime_ms"] for m in moves_of(results, size)]
-        whole.append(f"{number(median(quiet))}")
+        times = [median([m["downtime_ms"] for m in moves_of(results, size) if m["logged"] == logged]) for logged in (True, False)]
+        whole.append(" ".join(text for text in (number(times[0]), f"({number(times[1])})" if times[1] else "") if text))
     rows.append(whole + ["", ""])
     floors = [["alone", "median, ms", "from", "to"]] + [
         [name, f"{median(times):.3f}", f"{min(times):.3f}", f"{max(times):.3f}"] for name, times in sorted(results["floor"].items())]
@@ -107,7 +115,7 @@ def table(results):
         f"{machine['cores']} cores ({machine['processor']}), {short(machine['memory'])}B, Linux {machine['kernel']}, CRIU {machine['criu']}, runc "
         f"{machine['runc']}, {machine['martlet']}; load average at the start {results['loadAtStart']:.2f}. Idle containers with an address of their own, moved "
         f"there and back: {counts}. Medians.\n\nEvery step of at least {LEAST} ms between freeze and release. Steps lie beside and inside each other; CRIU's own "
-        "parts (dump:, restore:) are from its log, which every other move wrote and which costs time itself; the last line is of the moves without it. "
+        "parts (dump:, restore:) are from its log, which every other move wrote and which costs time itself; in brackets the moves without it. "
         "Least: the quickest of what belongs to the step, measured alone on the same machine (below); of CRIU's a whole program's start and end.\n\n" + lines([head] + rows)
         + "\n\nWhat the kernel and CRIU need at least, each alone:\n\n" + lines(floors))
 

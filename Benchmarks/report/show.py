@@ -1,8 +1,10 @@
 """Prints what a run kept: show.py RESULTS.json [--write]. With --write also the table (.md) and the charts (.svg) beside it."""
 import json
 import os
+import signal
 import sys
 
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import cascade  # noqa: E402
 import plots  # noqa: E402

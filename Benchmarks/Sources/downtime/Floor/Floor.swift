@@ -63,6 +63,7 @@ private enum Freezing {
             try Floor.write("0", to: "\(group)/cgroup.freeze")
             freezes.append(milliseconds(frozen - start))
             thaws.append(milliseconds(now() - frozen))
+            try wait(group, for: "frozen 0")
             sleep(until: now() + 5 * millisecond)
         }
         return ["cgroup: freeze": freezes, "cgroup: thaw": thaws]
