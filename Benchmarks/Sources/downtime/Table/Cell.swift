@@ -55,7 +55,7 @@ struct NamedWay: Sendable {
     static let methods = ["auto", "stop-copy", "page-server", "pre-copy", "pre-copy-page-server", "post-copy", "hybrid"]
     static let all: [NamedWay] =
         methods.map { NamedWay(name: $0, way: MartletWay.self, options: "--method \($0)") } + [
-            NamedWay(name: "auto-converge", way: MartletWay.self, options: "--method pre-copy --auto-converge"),
+            NamedWay(name: "auto-converge", way: AutoConvergeWay.self, options: "--method pre-copy --auto-converge"),
             NamedWay(name: "runc-tar", way: RuncWay.self), NamedWay(name: "runc-scp", way: RuncScpWay.self),
             NamedWay(name: "runc-shared", way: RuncSharedWay.self), NamedWay(name: "criu-page-server", way: PageServerWay.self),
             NamedWay(name: "criu-lazy-pages", way: LazyPagesWay.self), NamedWay(name: "podman", way: PodmanWay.self),
