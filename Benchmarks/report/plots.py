@@ -62,8 +62,8 @@ def throughput(results, workload, title):
     drawing = Drawing(900, 80 + 76 * len(found), title, "Work a second in windows of 50 ms; the command to migrate comes at 0, the dashed line is its end")
     for number, (way, entry) in enumerate(found):
         top = 70 + 76 * number
-        axes = Axes(drawing, (210, top, 660, 44), [-2, longest], [0, high], names=("s" if number == len(found) - 1 else "", ""), most=(10, 2))
-        drawing.text(160, top + 26, label(way), anchor="end")
+        axes = Axes(drawing, (230, top, 640, 44), [-2, longest], [0, high], names=("s" if number == len(found) - 1 else "", ""), most=(10, 2))
+        drawing.text(180, top + 26, label(way), anchor="end")
         points = [(axes.x(i / 20 - 2), axes.y(rate)) for i, rate in enumerate(entry["throughput"]) if i / 20 - 2 <= longest]
         drawing.path(points, colour(way), 1.5)
         for at in (0, entry["totalMS"] / 1000):

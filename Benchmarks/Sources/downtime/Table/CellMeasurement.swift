@@ -88,7 +88,8 @@ struct CellMeasurement {
         entry.rateBefore = rate(moved.start - Probe.margin.before, moved.start)
         entry.rateDuring = rate(moved.start, moved.end)
         entry.rateAfter = rate(moved.end, moved.end + Probe.margin.after)
-        entry.throughput = seen.windows.dropFirst(first).map { Double($0) * 1000 / seen.windowMS }
+        // The last window ends before its time.
+        entry.throughput = seen.windows.dropFirst(first).dropLast().map { Double($0) * 1000 / seen.windowMS }
     }
 
     private func bytesSent(_ trial: Trial) throws -> Int {
