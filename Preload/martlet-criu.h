@@ -11,6 +11,9 @@
  *                  process that CRIU's page scan does not see (hide-pages.c)
  *   smaps.PID      dump: read instead of /proc/PID/smaps (cached-smaps.c)
  *   hidden-objects dump: "INODE\n": shared memory whose content CRIU finds empty (shared-memory.c)
+ *   hidden-segments dump: "ID\n": the same of System V segments (shared-memory.c)
+ *   segments       restore: "DESCRIPTOR\n", an IPC namespace to go on in, below `objects` in the
+ *                  folder of images; then "ID SIZE\n": its segments that are there already (shared-memory.c)
  *   objects        restore: "INODE DESCRIPTOR\n": shared memory that is there already, by its
  *                  number in the images; below `objects` in the folder of images (shared-memory.c)
  *   no-conntrack   dump: leave out the walk over connection tracking (conntrack.c)
@@ -62,7 +65,7 @@ int martlet_pid_of(int fd);
 /* The next definition of a function, behind ours. Never returns NULL. */
 void *martlet_next(const char *name);
 
-/* Reads `objects`: once, before CRIU has another root folder. False if it can't be understood. */
+/* Reads `objects` and `segments`: once, before CRIU has another root folder. False if it can't be understood. */
 bool martlet_read_objects(void);
 
 /* To be asked when CRIU opens a file beneath a folder of images: puts shared memory in the place of an empty memfd. */

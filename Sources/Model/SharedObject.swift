@@ -1,4 +1,4 @@
-/// Memory that processes share and that has no name in a file system: a memfd, or what MAP_SHARED|MAP_ANONYMOUS gives.
+/// Memory that processes share and that has no name in a file system: a memfd, what MAP_SHARED|MAP_ANONYMOUS gives, or a System V segment.
 ///
 /// Its pages travel as those of a space of its own, at addresses from `base` on.
 public struct SharedObject: Hashable, Sendable, Codable {
@@ -14,11 +14,24 @@ public struct SharedObject: Hashable, Sendable, Codable {
     /// As the host counts them: a container in a user namespace may set only what is its own.
     public var owner: UInt32
     public var group: UInt32
+    /// What makes it a System V segment.
+    public var segment: Segment?
+
+    /// shmget(2), shmctl(2).
+    public struct Segment: Hashable, Sendable, Codable {
+        /// Also its number on the kernel's tmpfs (ipc/shm.c, newseg), where it may be another object's too.
+        public var id: Int32
+        public var key: Int32
+        /// Removed already, and there until the last process detaches it.
+        public var isDoomed: Bool
+        public init(id: Int32, key: Int32, isDoomed: Bool) { (self.id, self.key, self.isDoomed) = (id, key, isDoomed) }
+    }
 
     public init(
         space: SpaceID, base: UInt64, bytes: ByteCount, inode: UInt64, name: String, isSealable: Bool, owner: UInt32 = 0,
-        group: UInt32 = 0
+        group: UInt32 = 0, segment: Segment? = nil
     ) {
+        self.segment = segment
         (self.space, self.base, self.bytes, self.inode) = (space, base, bytes, inode)
         (self.name, self.isSealable, self.owner, self.group) = (name, isSealable, owner, group)
     }

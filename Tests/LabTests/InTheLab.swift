@@ -43,7 +43,7 @@ enum Kind: String, CaseIterable, Sendable, CustomTestStringConvertible {
         case .nginx: Nginx("lab-nginx")
         case .postgres: Postgres("lab-postgres")
         case .python: Python("lab-python")
-        case .stamper: Stamper("lab-stamper")
+        case .stamper: Stamper("lab-stamper", strictly: true)
         case .tiny: Tiny("lab-tiny")
         }
     }

@@ -65,7 +65,7 @@ import Testing
     }
 
     private func expectEqual(_ object: Object, _ wanted: SharedObject, sourceLocation: SourceLocation = #_sourceLocation) throws {
-        let given = try #require(try store.seal([wanted]).first)
+        let given = try #require(try store.seal([wanted]).files.first)
         #expect(given.inode == wanted.inode)
         let due = [UInt8](UnsafeRawBufferPointer(start: object.memory, count: object.bytes))
         #expect(try content(of: given.descriptor) == due, sourceLocation: sourceLocation)
@@ -124,7 +124,7 @@ import Testing
         try store.describe([object])
         let page = [UInt8](repeating: 1, count: pageSize)
         try page.withUnsafeBytes { try store.land(object.space, address: 0x10000, $0) }
-        let file = try #require(try store.seal([object]).first).descriptor
+        let file = try #require(try store.seal([object]).files.first).descriptor
         var status = stat()
         #expect(fstat(file, &status) == 0 && status.st_blocks > 0)
         try store.landZero(object.space, PageRun(start: 0x10000, count: 64))

@@ -1,7 +1,7 @@
 // Stamps a version into every page of every kind of memory, remembers it elsewhere, and checks both against each other.
 //
 // usage: stamper PORT MEGABYTES
-// Answers a line at the port with "ok STAMPS KINDS..." or "bad WORDS". A migration that loses, keeps or mixes up a page of any kind
+// Answers a line ("strictly" or another one) at the port with "ok STAMPS KINDS..." or "bad WORDS". A migration that loses, keeps or mixes up a page of any kind
 // makes a stamp and its memory differ; one that goes back as a whole makes STAMPS smaller than what was answered before.
 //
 // Each kind has a thread of its own. It takes its pages in a scattered order; before a page is stamped anew its old stamp is checked. The
@@ -17,12 +17,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ipc.h>
 #include <sys/mman.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, HUGE = 2 << 20 };
+enum { PAGE = 4096, HUGE = 2 << 20, PASSING = 16 };
 
 struct stamp { uint64_t kind, page, version, check; };
 
@@ -44,6 +46,10 @@ static int area_count;
 static struct area *shared;
 // In /dev/shm: one with a name and one without.
 static struct area *named, *nameless;
+// System V segments: one with a key, one that is removed already, one that nobody has attached most of the time.
+enum { KEY = 0x4d61 };
+static struct area *keyed, *doomed;
+static int keyed_id, doomed_id, loose_id;
 
 static void bad(const char *format, ...)
 {
@@ -173,6 +179,12 @@ static void make_areas(size_t bytes)
     if (named) named->file = open("/dev/shm/stamps", O_RDWR);
     nameless = add_area("shm-unlinked", file_mapping("/dev/shm/gone", bytes / 16, MAP_SHARED), bytes / 16);
     unlink("/dev/shm/gone");
+    keyed_id = shmget(KEY, bytes / 16 - 100, IPC_CREAT | IPC_EXCL | 0640);
+    keyed = add_area("sysv", shmat(keyed_id, NULL, 0), bytes / 16 - PAGE);
+    doomed_id = shmget(IPC_PRIVATE, bytes / 32, 0600);
+    doomed = add_area("sysv-removed", shmat(doomed_id, NULL, 0), bytes / 32);
+    loose_id = shmget(IPC_PRIVATE, PASSING * PAGE, 0600);
+    if (loose_id < 0 || shmctl(doomed_id, IPC_RMID, NULL)) bad("sysv: %s", strerror(errno));
     add_area("file-private", file_mapping("/tmp/private", bytes / 16, MAP_PRIVATE), bytes / 16);
     add_area("file-shared", file_mapping("/tmp/shared", bytes / 16, MAP_SHARED), bytes / 16);
 }
@@ -233,12 +245,12 @@ static void *fork_children(void *argument)
 // Shared memory is written to by processes that come and go, which no tracker of the long-lived ones sees.
 static void *short_lived(void *argument)
 {
-    struct area *all[] = { shared, named };
+    struct area *all[] = { shared, named, keyed };
     uint64_t step = 0;
     (void)argument;
     pthread_setname_np(pthread_self(), "short-lived");
     for (;; usleep(5000)) {
-        struct area *a = all[++step % 2];
+        struct area *a = all[++step % 3];
         int status = 0;
         size_t i;
         pid_t child;
@@ -262,8 +274,6 @@ static void *short_lived(void *argument)
 // and changes its name.
 static pthread_mutex_t passing_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t passing_version;
-enum { PASSING = 16 };
-
 static void check_passing(void)
 {
     char path[64], page[PAGE];
@@ -279,6 +289,34 @@ static void check_passing(void)
     if (file >= 0) close(file);
 }
 
+// Version n of the segment that nobody keeps attached wrote page n % PASSING.
+static void pass_segment(uint64_t before, uint64_t now)
+{
+    char *memory = shmat(loose_id, NULL, 0);
+    if (memory == (void *)-1) { bad("sysv-loose: %s", strerror(errno)); return; }
+    for (size_t i = 0; i < PASSING; i++) {
+        uint64_t due = before < i ? 0 : before - (before - i) % PASSING;
+        if (!holds(memory + i * PAGE, 301, i, due)) bad("sysv-loose: page %zu is not of version %lu", i, (unsigned long)due);
+    }
+    if (now != before) put(memory + now % PASSING * PAGE, 301, now % PASSING, now);
+    shmdt(memory);
+}
+
+// Numbers, key, permissions, and what becomes of a segment.
+static void check_segments(int strictly)
+{
+    struct shmid_ds status;
+    if (shmget(KEY, 0, 0) != keyed_id) bad("sysv: the key leads to another segment: %s", strerror(errno));
+    if (shmctl(keyed_id, IPC_STAT, &status) || (status.shm_perm.mode & 07777) != 0640) bad("sysv: its mode is %o", status.shm_perm.mode);
+    // CRIU forgets it where it carries the segments.
+    if (shmctl(doomed_id, IPC_STAT, &status) || (strictly && !(status.shm_perm.mode & SHM_DEST))) bad("sysv-removed: it is not: %s", strerror(errno));
+    for (int n = 0;; n++, usleep(1000)) {
+        if (shmctl(loose_id, IPC_STAT, &status)) { bad("sysv-loose: %s", strerror(errno)); return; }
+        if (status.shm_nattch == 0) return;
+        if (n == 1000) { bad("sysv-loose: somebody keeps it attached"); return; }
+    }
+}
+
 static void *pass_by(void *argument)
 {
     (void)argument;
@@ -289,6 +327,7 @@ static void *pass_by(void *argument)
         size_t i;
         pthread_mutex_lock(&passing_lock);
         if (passing_version) check_passing();
+        pass_segment(passing_version, passing_version + 1);
         snprintf(before, sizeof before, "/dev/shm/passing-%d", (int)(passing_version / 8 % 2));
         passing_version++;
         i = passing_version % 64 % PASSING;
@@ -319,6 +358,8 @@ static void answer(int connection)
     }
     pthread_mutex_lock(&passing_lock);
     if (passing_version) check_passing();
+    pass_segment(passing_version, passing_version);
+    check_segments(!strncmp(line, "strictly", 8));
     pthread_mutex_unlock(&passing_lock);
     if (problem[0]) length = snprintf(line, sizeof line, "bad %s\n", problem);
     else length = snprintf(line, sizeof line, "ok %lu %d kinds\n", atomic_load(&stamps), area_count + 3);

@@ -79,15 +79,28 @@ public struct CriuShim: Sendable {
     }
 
     /// Leaves the content of shared memory out of a dump.
-    /// - Parameter inodes: of memfds and shared anonymous memory.
-    public func hide(objects inodes: [UInt64]) throws(CriuError) {
+    /// - Parameters:
+    ///   - inodes: of memfds and shared anonymous memory.
+    ///   - segments: numbers of System V segments.
+    public func hide(objects inodes: [UInt64], segments: [Int32] = []) throws(CriuError) {
         try write(Array(inodes.map { "\($0)\n" }.joined().utf8), to: "\(directory)/hidden-objects")
+        if segments.isEmpty { return }
+        try write(Array(segments.map { "\($0)\n" }.joined().utf8), to: "\(directory)/hidden-segments")
     }
 
     /// Has a restore take shared memory that is there already. Written before the restore is released.
     /// - Parameter objects: number at the source, and a descriptor below `objects` in the folder of images.
     public func give(objects: [(inode: UInt64, descriptor: Int32)]) throws(CriuError) {
         try write(Array(objects.map { "\($0.inode) \($0.descriptor)\n" }.joined().utf8), to: "\(directory)/objects")
+    }
+
+    /// Has a restore go on in an IPC namespace whose System V segments are there already. Written before the restore is released.
+    /// - Parameters:
+    ///   - segments: number and size.
+    ///   - namespace: a descriptor below `objects` in the folder of images.
+    public func give(segments: [(id: Int32, bytes: Int)], namespace: Int32) throws(CriuError) {
+        let lines = segments.map { "\($0.id) \($0.bytes)\n" }.joined()
+        try write(Array("\(namespace)\n\(lines)".utf8), to: "\(directory)/segments")
     }
 
     /// Serves a process's smaps from a copy (`SmapsSnapshot.rebuilt`).

@@ -16,6 +16,8 @@ struct Attempt {
     var places: [BundleKeeper.Made] = []
     var network: NetworkPreparation?
     var frames: FrameInbox?
+    /// What the restore was given.
+    var sharedObjects: [SharedObject] = []
     var store: PageStore?
     var images: ImageReceiver?
     var server: FaultServer?

@@ -193,6 +193,9 @@ extension DestinationDoers {
                 case .ready:
                     steps.note("criu: to the frozen tasks", since: stageBegan)
                     isReady = true
+                    do { try shared.restored(attempt.withLock { $0.sharedObjects }) } catch {
+                        return mailbox.post(.failed(.restore, Problem.of(error, what: "let go of System V segments")))
+                    }
                     mailbox.post(.restored)
                     watchExit()
                 case .finished: return

@@ -48,9 +48,13 @@ extension DestinationDoers {
     private func giveShared(_ shipped: Shipped, _ folders: Attempt.Folders) throws {
         guard !shipped.shared.isEmpty else { return }
         guard let shim = attempt.withLock({ $0.shim }) else { throw TransferProblem("nothing to give shared memory to") }
-        let objects = try shared.seal(shipped.shared)
+        let sealed = try shared.seal(shipped.shared)
+        attempt.withLock { $0.sharedObjects = shipped.shared }
         try Places.showDescriptors(below: folders.images)
-        try shim.give(objects: objects)
+        try shim.give(objects: sealed.files.map { ($0.inode, $0.descriptor) })
+        guard let namespace = sealed.namespace else { return }
+        let segments = sealed.segments.compactMap { object in object.segment.map { ($0.id, object.bytes.rawValue) } }
+        try shim.give(segments: segments, namespace: namespace)
     }
 
     private func finishPageServer() throws {

@@ -120,7 +120,7 @@ struct SourceContainer: Sendable {
         let processes: @Sendable () throws(SystemError) -> [Int32] = { () throws(SystemError) in try cgroup.processes() }
         let freezer = try CgroupFreezer(cgroup)
         let memory = SourceMemory(
-            processes: processes, link: link, options: request.options,
+            container: state.pid, processes: processes, link: link, options: request.options,
             innerPID: { (try? ProcessStatus.of(pid: $0))?.namespacePIDs.last })
         var choices = DumpPlan.Choices()
         choices.tcpClose = facts.wishes.connections != .keep

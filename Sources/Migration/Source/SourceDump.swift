@@ -125,7 +125,10 @@ final class SourceDump: Sendable {
         let known = smaps.withLock { $0 }
         try steps.time("list hidden memory") {
             guard hides else { return }
-            if ways.dump == .hidden, !Pretence.current.hidesNothing { try shim?.hide(objects: shared.map(\.inode)) }
+            if ways.dump == .hidden, !Pretence.current.hidesNothing {
+                let objects = shared.filter { $0.segment == nil }.map(\.inode)
+                try shim?.hide(objects: objects, segments: shared.compactMap { $0.segment?.id })
+            }
             let rest = ways.leavesRestToDump ? try pages.rest() : nil
             for pid in try processes() {
                 // A process that nobody looked through is dumped whole.

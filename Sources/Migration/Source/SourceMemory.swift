@@ -19,6 +19,8 @@ final class SourceMemory: @unchecked Sendable {
     private var kind: Ways.Tracker?
     /// What the last round finds is CRIU's to send.
     private var leavesRestToDump = false
+    /// The container's first process.
+    private let container: Int32
     private let link: SourceLink
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
@@ -67,10 +69,11 @@ final class SourceMemory: @unchecked Sendable {
     private static let releaseLimit = Duration.milliseconds(500)
 
     init(
-        processes: @escaping @Sendable () throws(SystemError) -> [Int32], link: SourceLink, options: MigrationOptions,
+        container: Int32, processes: @escaping @Sendable () throws(SystemError) -> [Int32], link: SourceLink,
+        options: MigrationOptions,
         innerPID: @escaping @Sendable (Int32) -> Int32?
     ) {
-        (self.processes, self.link, self.options) = (processes, link, options)
+        (self.container, self.processes, self.link, self.options) = (container, processes, link, options)
         self.innerPID = innerPID
         limit = options.bandwidth.map { BandwidthLimit(rate: $0) }
     }
@@ -79,7 +82,7 @@ final class SourceMemory: @unchecked Sendable {
     func take(_ ways: Ways) throws {
         // What is left out of the dump must be in place before the restore.
         if ways.dump == .hidden, ways.isLazy {
-            let made = try SharedMemory(processes: processes)
+            let made = try SharedMemory(processes: processes, init: container)
             shared.withLock { $0.memory = made }
         }
         tracker = try ways.tracker.map { kind throws(TrackerError) in

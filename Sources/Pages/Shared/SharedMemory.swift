@@ -7,7 +7,7 @@ public import Model
 ///
 /// Which of its pages were written nobody can tell for sure (write(2) to a memfd, punched holes, mappers that come and go are
 /// not seen; docs/design.md), so a pass reads all of them, and what has the content that was sent before does not travel.
-/// Only objects that lie whole in memory of the kernel's own tmpfs are taken; System V segments and /dev/shm are not.
+/// Only objects that lie whole in memory of the kernel's own tmpfs are taken: memfds, shared anonymous memory, System V segments.
 public final class SharedMemory: @unchecked Sendable {
     // SAFETY: its owner calls it with a lock held.
     private struct Mapped {
@@ -30,14 +30,18 @@ public final class SharedMemory: @unchecked Sendable {
     }
 
     private let processes: @Sendable () throws(SystemError) -> [Int32]
+    private let segments: SegmentSource?
     private let device: UInt32
     private let memory: RemoteMemory
     private var objects: [Mapped] = []
     private var next = SharedObject.firstSpace
 
-    /// - Parameter processes: the container's, as this host counts them.
-    public init(processes: @escaping @Sendable () throws(SystemError) -> [Int32]) throws(SystemError) {
+    /// - Parameters:
+    ///   - processes: the container's, as this host counts them.
+    ///   - init: one of them in whose IPC namespace the segments are; nil: none are taken.
+    public init(processes: @escaping @Sendable () throws(SystemError) -> [Int32], init pid: Int32? = nil) throws(SystemError) {
         self.processes = processes
+        segments = pid.flatMap { SegmentSource(pid: $0) }
         let raw = linux_memfd_create("martlet-probe", 1 /* MFD_CLOEXEC */)
         guard raw >= 0 else { throw SystemError(call: "memfd_create", subject: "probe", errno: Int32(-raw)) }
         let probe = OwnedDescriptor(taking: Int32(raw))
@@ -59,13 +63,38 @@ public final class SharedMemory: @unchecked Sendable {
         for pid in try processes() {
             guard let map = try? MemoryMap.of(pid: pid) else { continue }
             for area in map.areas where area.kind == .sharedMemory && area.device == device && area.protection.contains(.shared) {
-                let size = objects.last { $0.object.inode == area.inode }?.object.bytes.rawValue
+                let size = objects.last { $0.object.inode == area.inode && $0.object.segment == nil }?.object.bytes.rawValue
                 if let size, Int(area.offset + area.byteCount) <= size { continue }
                 guard let name = Self.memfdName(map.name(of: area)) else { continue }
                 try take(area, of: pid, name, knownSize: size)
             }
         }
+        for found in segments?.new(besides: known) ?? [] { try take(found) }
         return next > before
+    }
+
+    private func take(_ found: SegmentSource.Found) throws(SystemError) {
+        let file = try found.file.duplicate()
+        var details = linux_file_details()
+        guard linux_file_details(file.raw, &details) >= 0, details.inode == UInt64(found.line.id),
+            UInt32(truncatingIfNeeded: (details.device >> 32) << 20 | details.device & 0xfffff) == device
+        else { return }  // of huge pages, which lie elsewhere
+        let length = (found.line.bytes + pageSize - 1) / pageSize * pageSize
+        let address = try Self.map(file.raw, length, "System V segment \(found.line.id)")
+        objects.removeAll { $0.object.segment?.id == found.line.id }
+        let object = SharedObject(
+            space: SpaceID(next), base: UInt64(UInt(bitPattern: address)), bytes: ByteCount(found.line.bytes),
+            inode: UInt64(found.line.id), name: "", isSealable: false, owner: found.line.owner, group: found.line.group,
+            segment: SharedObject.Segment(found.line))
+        next += 1
+        objects.append(Mapped(object: object, file: OwnedFile(file, address, length)))
+    }
+
+    private static func map(_ file: Int32, _ length: Int, _ subject: String) throws(SystemError) -> UnsafeMutableRawPointer {
+        guard let address = mmap(nil, length, PROT_READ, MAP_SHARED, file, 0), address != MAP_FAILED else {
+            throw SystemError(call: "mmap", subject: subject, errno: errno)
+        }
+        return address
     }
 
     /// `/memfd:NAME (deleted)` or `/dev/zero (deleted)`; System V has `/SYSV…`, /dev/shm a path.
@@ -89,25 +118,26 @@ public final class SharedMemory: @unchecked Sendable {
         let size = Int(status.st_size)
         if let knownSize, size <= knownSize { return }
         let length = (size + pageSize - 1) / pageSize * pageSize
-        guard let address = mmap(nil, length, PROT_READ, MAP_SHARED, file.raw, 0), address != MAP_FAILED else {
-            throw SystemError(call: "mmap", subject: path, errno: errno)
-        }
+        let address = try Self.map(file.raw, length, path)
         let seals = fcntl(file.raw, 1034 /* F_GET_SEALS */)
         let object = SharedObject(
             space: SpaceID(next), base: UInt64(UInt(bitPattern: address)), bytes: ByteCount(size), inode: area.inode, name: name,
             isSealable: seals >= 0 && seals != 1 /* F_SEAL_SEAL */, owner: status.st_uid, group: status.st_gid)
         next += 1
         // The smaller one of before is void.
-        objects.removeAll { $0.object.inode == area.inode }
+        objects.removeAll { $0.object.inode == area.inode && $0.object.segment == nil }
         objects.append(Mapped(object: object, file: OwnedFile(file, address, length)))
     }
 
     /// Objects that are still as large as they were: frozen, those whose pages the last pass can send whole.
     public func unchanged() -> [SharedObject] {
-        objects.filter { mapped in
-            var status = stat()
-            return fstat(mapped.file.descriptor.raw, &status) == 0 && Int(status.st_size) == mapped.object.bytes.rawValue
-        }.map(\.object)
+        let segments = self.segments?.present(among: known) ?? []
+        return segments
+            + objects.filter { mapped in
+                var status = stat()
+                return mapped.object.segment == nil && fstat(mapped.file.descriptor.raw, &status) == 0
+                    && Int(status.st_size) == mapped.object.bytes.rawValue
+            }.map(\.object)
     }
 
     /// What to read of one object: all that is there, and what was there before.

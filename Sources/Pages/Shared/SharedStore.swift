@@ -7,9 +7,16 @@ public import Model
 /// to CRIU when it restores. Neither copies it.
 public final class SharedStore: Sendable {
     private struct State {
-        /// By inode at the source.
-        var files: [UInt64: SharedDescriptor] = [:]
+        /// By number at the source.
+        var files: [Key: SharedDescriptor] = [:]
+        var room: SegmentRoom?
         var spaces: [SpaceID: SharedObject] = [:]
+    }
+    /// A segment and a memfd may have the same number.
+    private struct Key: Hashable {
+        var isSegment: Bool
+        var number: UInt64
+        init(_ object: SharedObject) { (isSegment, number) = (object.segment != nil, object.inode) }
     }
     private let state = Monitor(State())
 
@@ -24,19 +31,37 @@ public final class SharedStore: Sendable {
     public func describe(_ objects: [SharedObject]) throws(StoreError) {
         for object in objects {
             guard object.space.isShared, object.bytes.rawValue > 0, object.bytes.rawValue <= Self.mostBytes,
-                object.base % UInt64(pageSize) == 0, object.name.utf8.count < 250
+                object.base % UInt64(pageSize) == 0, object.name.utf8.count < 250,
+                object.segment.map({ $0.id >= 0 && UInt64($0.id) == object.inode }) ?? true
             else { throw .shared("an object of \(object.bytes) at \(object.base)") }
             try state.withLock { state throws(StoreError) in
                 if state.spaces[object.space] != nil { return }
                 let file: SharedDescriptor
-                if let known = state.files[object.inode] { file = known } else { file = try Self.make(object) }
+                if let segment = object.segment {
+                    file = try Self.make(segment, object, &state)
+                } else if let known = state.files[Key(object)] {
+                    file = known
+                } else {
+                    file = try Self.make(object)
+                }
                 guard ftruncate(file.raw, off_t(object.bytes.rawValue)) == 0 else {
                     throw .system(SystemError(call: "ftruncate", subject: "memfd \(object.name)", errno: errno))
                 }
-                state.files[object.inode] = file
+                state.files[Key(object)] = file
                 state.spaces[object.space] = object
             }
         }
+    }
+
+    private static func make(
+        _ segment: SharedObject.Segment, _ object: SharedObject, _ state: inout State
+    ) throws(StoreError) -> SharedDescriptor {
+        do throws(SystemError) {
+            let room: SegmentRoom
+            if let known = state.room { room = known } else { room = try SegmentRoom() }
+            state.room = room
+            return try room.make(segment, bytes: object.bytes.rawValue)
+        } catch { throw .system(error) }
     }
 
     private static func make(_ object: SharedObject) throws(StoreError) -> SharedDescriptor {
@@ -68,7 +93,7 @@ public final class SharedStore: Sendable {
     /// by `seal`.
     private func place(_ space: SpaceID, _ address: UInt64, _ count: Int) throws(StoreError) -> (SharedDescriptor, Int) {
         let found: (SharedObject, SharedDescriptor)? = state.wait(until: .now + Self.patience) { state in
-            guard let object = state.spaces[space], let file = state.files[object.inode] else { return nil }
+            guard let object = state.spaces[space], let file = state.files[Key(object)] else { return nil }
             return (object, file)
         }
         guard let (object, file) = found else { throw .shared("pages came of an object that nobody described") }
@@ -79,23 +104,58 @@ public final class SharedStore: Sendable {
         return (file, Int(address - object.base))
     }
 
-    /// The objects as CRIU gets them: number at the source, and our descriptor.
+    /// The objects as CRIU gets them.
+    public struct Sealed: Sendable, Equatable {
+        /// Numbers at the source, and our descriptors.
+        public var files: [File] = []
+        public var segments: [SharedObject] = []
+        /// The IPC namespace of the segments; nil where there are none.
+        public var namespace: Int32?
+
+        public struct File: Sendable, Equatable {
+            public var inode: UInt64
+            public var descriptor: Int32
+        }
+    }
+
     /// - Parameter wanted: what the source left out of its dump.
-    public func seal(_ wanted: [SharedObject]) throws(StoreError) -> [(inode: UInt64, descriptor: Int32)] {
+    public func seal(_ wanted: [SharedObject]) throws(StoreError) -> Sealed {
         try describe(wanted)
         return try state.withLock { state throws(StoreError) in
-            var all: [(inode: UInt64, descriptor: Int32)] = []
+            var sealed = Sealed()
             for object in wanted {
-                guard let file = state.files[object.inode] else { throw .shared("an object is missing") }
+                guard let file = state.files[Key(object)] else { throw .shared("an object is missing") }
                 guard ftruncate(file.raw, off_t(object.bytes.rawValue)) == 0 else {
                     throw .system(SystemError(call: "ftruncate", subject: "memfd \(object.name)", errno: errno))
+                }
+                if object.segment != nil {  // owner and mode are set by the restore
+                    sealed.segments.append(object)
+                    continue
                 }
                 guard fchown(file.raw, object.owner, object.group) == 0 else {
                     throw .system(SystemError(call: "fchown", subject: "memfd \(object.name)", errno: errno))
                 }
-                all.append((object.inode, file.raw))
+                sealed.files.append(Sealed.File(inode: object.inode, descriptor: file.raw))
             }
-            return all
+            guard let room = state.room else { return sealed }
+            // One that went since would be there again, and stand in the way of a new one.
+            do throws(SystemError) { try room.keep(Set(sealed.segments.compactMap { $0.segment?.id })) } catch {
+                throw .system(error)
+            }
+            if !sealed.segments.isEmpty { sealed.namespace = room.descriptor }
+            return sealed
         }
+    }
+
+    /// Everything is restored, and frozen: segments that were removed already go with their last process again, which CRIU doesn't
+    /// see to; what is here of the namespace is let go.
+    public func restored(_ objects: [SharedObject]) throws(StoreError) {
+        let room = state.withLock { state in
+            defer { state.room = nil }
+            return state.room
+        }
+        let doomed = objects.compactMap(\.segment).filter(\.isDoomed).map(\.id)
+        guard let room, !doomed.isEmpty else { return }
+        do throws(SystemError) { try room.doom(doomed) } catch { throw .system(error) }
     }
 }

@@ -7,11 +7,17 @@ public final class Stamper: Workload {
     private let address: String
     private let megabytes: Int
     private let user: String
+    private let strictly: Bool
     private let last = Mutex(0)
 
-    /// - Parameter user: UID:GID that it runs as.
-    public init(_ id: String, megabytes: Int = 64, address: String = "10.77.1.15", user: String = "0:0") {
+    /// - Parameters:
+    ///   - user: UID:GID that it runs as.
+    ///   - strictly: also what CRIU by itself forgets: that a System V segment was removed already.
+    public init(
+        _ id: String, megabytes: Int = 64, address: String = "10.77.1.15", user: String = "0:0", strictly: Bool = false
+    ) {
         (self.id, self.megabytes, self.address, self.user) = (id, megabytes, address, user)
+        self.strictly = strictly
     }
 
     public func start(on host: LabHost) throws {
@@ -30,7 +36,7 @@ public final class Stamper: Workload {
     public func endLoad() throws {}
 
     public func verify(on host: LabHost) throws {
-        let words = try ask(address, 8001, "check").split(separator: " ", maxSplits: 2).map(String.init)
+        let words = try ask(address, 8001, strictly ? "strictly" : "check").split(separator: " ", maxSplits: 2).map(String.init)
         guard words.count >= 2, words[0] == "ok", let stamps = Int(words[1]) else {
             throw LabError("\(id): \(words.joined(separator: " "))")
         }
