@@ -88,7 +88,7 @@ public enum DestinationStanding: Hashable, Sendable {
 
 public struct Offer: Hashable, Sendable, Codable {
     /// Version of the control protocol; the destination refuses one that it does not know.
-    public static let currentVersion = 2
+    public static let currentVersion = 3
 
     public var version: Int
     public var migration: MigrationID
@@ -170,11 +170,14 @@ public struct Shipped: Hashable, Sendable, Codable {
     public var pagesStayBehind: Bool
     /// Shared memory that is not in the images.
     public var shared: [SharedObject]
+    /// The last pass over the files, if it was sent and not waited for: the destination waits for it.
+    public var filesPass: UInt64?
 
     public init(
         images: Int, imageBytes: ByteCount, spaces: [Space], streamMarks: [UInt64], pagesStayBehind: Bool,
-        shared: [SharedObject] = []
+        shared: [SharedObject] = [], filesPass: UInt64? = nil
     ) {
+        self.filesPass = filesPass
         self.shared = shared
         self.images = images
         self.imageBytes = imageBytes

@@ -22,6 +22,12 @@ extension DestinationDoers {
         guard steps.time("wait for pages", { marks.wait(for: LandingMarks.final, within: Self.arrival) }) else {
             throw TransferProblem("the last pages did not come within \(Self.arrival)")
         }
+        if let pass = shipped.filesPass {
+            guard let receiver = attempt.withLock({ $0.receivers.last }) else {
+                throw TransferProblem("the last pass over the files came on no stream")
+            }
+            try steps.time("wait for files") { try receiver.wait(for: pass, within: Self.arrival) }
+        }
         spaces.set(shipped.spaces)
         let (_, facts, folders) = try known()
         let ways = try ways()

@@ -79,6 +79,7 @@ final class SourceDoers: Sendable {
             }
         case .startCriu:
             step("criu", .startCriu) {
+                try $0.memory.standBy()
                 try $0.dump.start()
                 self.mailbox.post(.criuHeld)
             }
@@ -101,6 +102,7 @@ final class SourceDoers: Sendable {
             }
         case .releaseCriu:
             step("criu", .dump) {
+                $0.memory.leaveStandBy()
                 try self.sendImagesAhead($0)
                 try $0.dump.release(self.steps, without: $0.memory.sealShared())
                 self.mailbox.post(.dumped)
@@ -209,9 +211,11 @@ final class SourceDoers: Sendable {
             return try (ahead ?? ImageSender(folder: folder, stream: try parts.memory.imageStream())).send()
         }
         let spaces = try steps.time("wait for the last pages") { try parts.memory.shippedSpaces() }
+        let filesPass = try steps.time("wait for the files") { try parts.files.unanswered() }
         return Shipped(
             images: sent.files, imageBytes: ByteCount(sent.bytes), spaces: spaces,
-            streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind, shared: parts.memory.sealShared())
+            streamMarks: [LandingMarks.final], pagesStayBehind: parts.memory.pagesStayBehind, shared: parts.memory.sealShared(),
+            filesPass: filesPass)
     }
 
     /// What comes for the container goes after the images, as it comes.

@@ -20,6 +20,8 @@ final class SourceFiles: @unchecked Sendable {
     private let note: @Sendable (String) -> Void
     /// The container stops: a running pass ends at the next file, and the next one is the last.
     private let stopping = Atomic<Bool>(false)
+    /// How the last pass went.
+    private let last = Monitor<LastPass?>(nil)
     private let follower = Mutex<Follower?>(nil)
     private let carried: [Carried]
     private let container: Int32
@@ -35,6 +37,8 @@ final class SourceFiles: @unchecked Sendable {
     private static let frozenLimit = Duration.seconds(60)
     /// Three attempts in all: of 160 passes over a tree that changed all the time 3 ended early (test of FileSource).
     private static let moreAttempts = 2
+
+    private enum LastPass { case sent(UInt64?), failed }
 
     /// - Parameters:
     ///   - carried: what travels behind the folders.
@@ -56,8 +60,8 @@ final class SourceFiles: @unchecked Sendable {
     func sync() throws {
         let last = stopping.load(ordering: .relaxed)
         try busy.withLock { _ in
+            if last { return try finishAndTell() }
             try show()
-            if last { return try finish() }
             if native != nil, try follow() { return }
             _ = try copy()
             if source.hasCopied { begin() }
@@ -135,20 +139,45 @@ final class SourceFiles: @unchecked Sendable {
         native = nil
     }
 
+    /// Frozen: waits until the last pass was sent.
+    /// - Returns: the pass whose end the destination has to wait for, if it was not waited for here.
+    func unanswered() throws -> UInt64? {
+        switch last.wait(until: .now + Self.frozenLimit * 2, { $0 }) {
+        case .sent(let number): return number
+        case .failed, nil: throw TransferProblem("the last pass over the files failed")
+        }
+    }
+
+    private func finishAndTell() throws {
+        do {
+            try show()
+            let number = try finish()
+            last.withLock { $0 = .sent(number) }
+        } catch {
+            last.withLock { $0 = .failed }
+            throw error
+        }
+    }
+
     /// The last pass, with everything frozen.
-    private func finish() throws {
+    /// - Returns: its number if nobody waited for its end.
+    private func finish() throws -> UInt64? {
         if native != nil {
             do {
-                if let pass = try native?.finish(processes: processes()) { return report(pass) }
+                if let pass = try native?.finish(processes: processes(), waits: false) {
+                    report(pass)
+                    return pass.unanswered
+                }
             } catch { leaveNative("\(error)") }
         }
         guard source.hasCopied else {
             let round = try source.copy(over: try tunnel(.first), processes: processes(), until: .now + Self.frozenLimit)
             if let why = round.incomplete { throw TransferProblem("rsync could not copy everything: \(why)") }
-            return
+            return nil
         }
         let delta = try source.prepareDelta(over: try tunnel(.later))
         _ = try source.send(delta, processes: processes(), until: .now + Self.frozenLimit)
+        return nil
     }
 
     /// How long it took is among the result's steps.

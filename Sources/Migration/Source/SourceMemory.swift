@@ -148,6 +148,20 @@ final class SourceMemory: @unchecked Sendable {
         return made
     }
 
+    /// The freeze is near: all streams are there, and that of the images, which nothing has used yet, is kept warm: a cold one
+    /// needs five round trips for what a small container's images are. Data streams are warm from the rounds.
+    func standBy() throws {
+        let stream = try imageStream()
+        // Filler counts for no limit: a narrow one has no room for it.
+        if options.bandwidth.map({ $0 >= Self.roomForFiller }) ?? true { stream.keepWarm(true) }
+    }
+
+    /// What follows is not to stand behind filler.
+    func leaveStandBy() { images?.keepWarm(false) }
+
+    /// The filler is 1 MB/s.
+    private static let roomForFiller = ByteCount.mebibytes(8)
+
     /// Whether a round has opened the streams: what is asked for then is there at once.
     var hasStreams: Bool { sending.withLock { $0 != nil } }
 

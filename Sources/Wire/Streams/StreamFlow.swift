@@ -96,6 +96,8 @@ final class StreamFlow: Sendable {
 
     func keepWarm(_ warm: Bool) { state.withLock { $0.warm = warm } }
 
+    var wantsFiller: Bool { state.withLock { $0.warm && $0.error == nil && $0.inFlight == 0 } }
+
     /// True when filler is wanted now; counts it then.
     func takeWarmTurn(_ bytes: Int) -> Bool {
         state.withLock { state in

@@ -132,6 +132,40 @@ struct NativeFilesTests {
         "chmod 2755 a; chmod 6755 big",
     ]
 
+    @Test func `the destination knows when the last pass is done`() throws {
+        var sync = try NativeSync("unanswered", NativeSync.everything)
+        try sync.pass()
+        try sync.space.shell("cd from; echo more >> a/file; rm big; echo new > new")
+        let pass = try sync.native.finish(processes: [], waits: false)
+        let number = try #require(pass.unanswered)
+        try sync.receiver.wait(for: number, within: .seconds(60))
+        #expect(try sync.space.listing("from") == sync.space.listing("to"))
+    }
+
+    @Test func `nothing to send is nothing to wait for`() throws {
+        var sync = try NativeSync("nothing", "echo x > x")
+        try sync.pass()
+        #expect(try sync.native.finish(processes: [], waits: false).unanswered == nil)
+    }
+
+    @Test func `a last pass that fails at the destination is told there`() throws {
+        var sync = try NativeSync("failed", NativeSync.everything)
+        try sync.pass()
+        try sync.space.shell("cd from; mkdir fresh; echo x > fresh/file; cd ../to; echo in the way > fresh; chattr +i fresh")
+        defer { _ = try? sync.space.shell("chattr -i to/fresh") }
+        let number = try #require(try sync.native.finish(processes: [], waits: false).unanswered)
+        let error = #expect(throws: SystemError.self) { try sync.receiver.wait(for: number, within: .seconds(60)) }
+        #expect(error?.hint?.contains("fresh") == true, "\(String(describing: error))")
+    }
+
+    @Test func `a stream that ends before the last pass is told, and time is bounded`() throws {
+        let sync = try NativeSync("ended", "echo x > x")
+        #expect(throws: SystemError.self) { try sync.receiver.wait(for: 7, within: .milliseconds(20)) }
+        sync.receiver.stop()
+        let error = #expect(throws: SystemError.self) { try sync.receiver.wait(for: 7, within: .seconds(60)) }
+        #expect(error?.hint?.contains("ended before") == true, "\(String(describing: error))")
+    }
+
     @Test(arguments: changes, [true, false])
     func `trees are equal after the last pass`(_ script: String, _ watched: Bool) throws {
         var sync = try NativeSync("last", NativeSync.everything, watching: watched)

@@ -11,7 +11,14 @@ import Synchronization
 public final class FileReceiver: Sendable {
     private let socket: SharedDescriptor
     private let thread: Mutex<Thread?> = Mutex(nil)
-    private let problem = Mutex<String?>(nil)
+    private let progress = Monitor(Progress())
+
+    private struct Progress: Sendable {
+        /// The last pass of which all is done.
+        var done: UInt64 = 0
+        var problem: String?
+        var isOver = false
+    }
 
     /// - Parameters:
     ///   - folders: existing folders, in the order of the source's.
@@ -21,9 +28,14 @@ public final class FileReceiver: Sendable {
         let trees = try folders.map { folder throws(SystemError) in try ReceivedTree(folder) }
         let started = try Thread(named: "files-in") { [self] in
             do {
-                var pass = ReceivingPass(trees: trees, socket: self.socket)
+                var pass = ReceivingPass(trees: trees, socket: self.socket) { [progress] number, failure in
+                    progress.withLock { now in
+                        if let failure { now.problem = failure } else { (now.done, now.problem) = (number, nil) }
+                    }
+                }
                 try pass.serve()
-            } catch { problem.withLock { $0 = "\(error)" } }
+            } catch { progress.withLock { $0.problem = "\(error)" } }
+            progress.withLock { $0.isOver = true }
             // The peer hears of it at once: this descriptor stays open for as long as its owner lives.
             shutdown(self.socket.raw, Int32(SHUT_RDWR))
         }
@@ -45,7 +57,24 @@ public final class FileReceiver: Sendable {
             return thread
         }
         thread?.join()
-        return problem.withLock { $0 }
+        return progress.withLock { $0.problem }
+    }
+
+    /// Waits until all of a pass is done.
+    /// - Throws: what failed in it, or that the stream or the time is over.
+    public func wait(for number: UInt64, within limit: Duration) throws(SystemError) {
+        let failure = progress.wait(until: .now + limit) { now -> String?? in
+            if now.done >= number { return .some(nil) }
+            if let problem = now.problem { return problem }
+            return now.isOver ? "the stream ended before pass \(number)" : nil
+        }
+        switch failure {
+        case .some(nil): return
+        case .some(let what?): throw SystemError(call: "file stream", subject: "the last pass", errno: EIO, hint: what)
+        case nil:
+            throw SystemError(
+                call: "file stream", subject: "the last pass", errno: ETIMEDOUT, hint: "it did not end within \(limit)")
+        }
     }
 }
 
@@ -59,12 +88,14 @@ private struct ReceivingPass: ~Copyable {
     /// Folders whose metadata is set at the end, because every change in them moves their time.
     private var folders: [(tree: Int, path: [UInt8], metadata: FileMetadata)] = []
     private var buffer = [UInt8](repeating: 0, count: FileOperation.longestData)
+    /// Told the number of each pass that ends, and what failed in it.
+    private let ended: (UInt64, String?) -> Void
 
     /// More folders than this in one pass aren't believed: about 200 MB of memory.
     private static let mostFolders = 1_000_000
 
-    init(trees: [ReceivedTree], socket: SharedDescriptor) {
-        (self.trees, self.socket) = (trees, socket)
+    init(trees: [ReceivedTree], socket: SharedDescriptor, ended: @escaping (UInt64, String?) -> Void) {
+        (self.trees, self.socket, self.ended) = (trees, socket, ended)
         input = ByteInput(socket.raw)
     }
 
@@ -187,6 +218,7 @@ private struct ReceivingPass: ~Copyable {
         file = nil
         for tree in trees.indices { trees[tree].forget() }
         defer { failure = nil }
+        ended(number, failure)
         if let failure { return try answer(.failed, Array(failure.utf8)) }
         var payload: [UInt8] = []
         withUnsafeBytes(of: number.littleEndian) { payload.append(contentsOf: $0) }

@@ -73,11 +73,15 @@ struct FileSender: ~Copyable {
         /// All changes are done. Otherwise the last one of `held` is done in part, and those behind it aren't begun.
         var complete = true
         var bytes = 0
+        /// Of the pass, for `FileReceiver.wait`.
+        var number: UInt64 = 0
     }
 
     /// One pass: all of it is at the destination when this returns, or as much as `held` says if it was cancelled.
+    /// - Parameter waits: false for the last pass, of which the destination itself knows when it is done (`FileReceiver.wait`).
     mutating func pass(
-        removed: [(folder: Int, path: [UInt8])], changes: [FileChange], cancelled: @escaping @Sendable () -> Bool = { false }
+        removed: [(folder: Int, path: [UInt8])], changes: [FileChange], waits: Bool = true,
+        cancelled: @escaping @Sendable () -> Bool = { false }
     ) throws(FileSyncError) -> Sent {
         var sent = Sent()
         (passes, linked, isCancelled) = (passes + 1, [:], cancelled)
@@ -95,7 +99,8 @@ struct FileSender: ~Copyable {
             try output.flush()
             sent.bytes = output.sent - before
         } catch { throw .system(error) }
-        try awaitEnd()
+        sent.number = passes
+        if waits { try awaitEnd() }
         return sent
     }
 

@@ -78,6 +78,8 @@ public struct NativeFiles: ~Copyable {
         /// Finding the changes, and sending them until the destination says that all is done.
         public var finding = Duration.zero
         public var sending = Duration.zero
+        /// What `FileReceiver.wait` at the destination has to wait for; nil if nothing was sent, or its end was waited for here.
+        public var unanswered: UInt64?
     }
 
     /// Whether anything may have changed since the last look.
@@ -95,7 +97,8 @@ public struct NativeFiles: ~Copyable {
     }
 
     /// The last pass, with everything frozen: afterwards the folders are equal.
-    public mutating func finish(processes: [Int32]) throws(FileSyncError) -> Pass {
+    /// - Parameter waits: false: the destination waits for it (`Pass.unanswered`), which saves the freeze a round trip.
+    public mutating func finish(processes: [Int32], waits: Bool = true) throws(FileSyncError) -> Pass {
         settle()
         let begun = MonotonicInstant.now
         let found: FileChanges?
@@ -105,7 +108,7 @@ public struct NativeFiles: ~Copyable {
             for path in base.add(tree, again: pending[tree].keys, to: &found) { found.add(tree, path, content: true) }
         }
         found.addParents { _, _ in true }
-        var pass = try send(found, begun) { false }
+        var pass = try send(found, begun, waits: waits) { false }
         pass.watched = true
         return pass
     }
@@ -156,7 +159,7 @@ public struct NativeFiles: ~Copyable {
     }
 
     private mutating func send(
-        _ found: FileChanges, _ begun: MonotonicInstant, cancelled: @escaping @Sendable () -> Bool
+        _ found: FileChanges, _ begun: MonotonicInstant, waits: Bool = true, cancelled: @escaping @Sendable () -> Bool
     ) throws(FileSyncError) -> Pass {
         let pending = pending
         let (removed, changes) = found.inOrder { tree, path in
@@ -169,13 +172,14 @@ public struct NativeFiles: ~Copyable {
         if removed.isEmpty && changes.isEmpty { return pass }
         let started = MonotonicInstant.now
         let sent: FileSender.Sent
-        do { sent = try sender.pass(removed: removed, changes: changes, cancelled: cancelled) } catch {
+        do { sent = try sender.pass(removed: removed, changes: changes, waits: waits, cancelled: cancelled) } catch {
             doubt.add(Sending(removed: removed, changes: changes, held: sender.held, complete: false))
             throw error
         }
         pass.sending = started.elapsed
         pass.sent = ByteCount(sent.bytes)
         pass.complete = sent.complete
+        pass.unanswered = waits ? nil : sent.number
         unsettled = Sending(removed: removed, changes: changes, held: sender.held, complete: sent.complete)
         return pass
     }
