@@ -57,6 +57,19 @@ int martlet_pid_of(int fd)
 	return is_pid ? (int)pid : -1;
 }
 
+void martlet_await_listing(int pid)
+{
+	char pending[4096], own[4096];
+
+	if (!martlet_path(pending, sizeof pending, "listing") || !martlet_path_of(own, sizeof own, "hidden", pid))
+		return;
+	for (int tries = 0; tries < 100000; tries++) {
+		if (access(pending, F_OK) != 0 || access(own, F_OK) == 0)
+			return;
+		usleep(100);
+	}
+}
+
 void *martlet_next(const char *name)
 {
 	void *function = dlsym(RTLD_NEXT, name);

@@ -22,6 +22,7 @@ static int open_cached_smaps(int folder, const char *name, openat_function next)
 
 	if (!martlet_dir() || strcmp(name, "smaps") != 0 || (pid = martlet_pid_of(folder)) < 0)
 		return -1;
+	martlet_await_listing(pid);
 	if (!martlet_path_of(path, sizeof path, "smaps", pid))
 		return -1;
 	return next(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);

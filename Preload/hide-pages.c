@@ -72,6 +72,7 @@ static void read_hidden(int pid)
 	hidden.ranges = NULL;
 	hidden.count = 0;
 	hidden.pid = pid;
+	martlet_await_listing(pid);
 	if (!martlet_path_of(path, sizeof path, "hidden", pid) || !(file = fopen(path, "re")))
 		return;
 	while ((fields = fscanf(file, "%lx %lx", &range.start, &range.end)) == 2)

@@ -10,6 +10,8 @@
  *   hidden.PID     dump: "START END\n" in hexadecimal, ascending: pages of this
  *                  process that CRIU's page scan does not see (hide-pages.c)
  *   smaps.PID      dump: read instead of /proc/PID/smaps (cached-smaps.c)
+ *   listing        dump: hidden.PID is still being written for some; CRIU waits for that of the process
+ *                  that it comes to, or until `listing` is gone (activate.c)
  *   hidden-objects dump: "INODE\n": shared memory whose content CRIU finds empty (shared-memory.c)
  *   hidden-segments dump: "ID\n": the same of System V segments (shared-memory.c)
  *   segments       restore: "DESCRIPTOR\n", an IPC namespace to go on in, below `objects` in the
@@ -61,6 +63,12 @@ bool martlet_path_of(char *path, size_t size, const char *name, int pid);
 
 /* The process whose /proc folder, or a file in it, is open as fd; -1 if it is something else. */
 int martlet_pid_of(int fd);
+
+/*
+ * Waits while Martlet writes what belongs to a process (smaps.PID, then hidden.PID). After ten seconds on with what is there: what
+ * isn't hidden is dumped, which is slow and right.
+ */
+void martlet_await_listing(int pid);
 
 /* The next definition of a function, behind ours. Never returns NULL. */
 void *martlet_next(const char *name);

@@ -11,6 +11,14 @@ public struct SpaceID: RawRepresentable, Hashable, Comparable, Sendable, Codable
     public init(rawValue: UInt32) { self.rawValue = rawValue }
     public init(_ value: UInt32) { rawValue = value }
     public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+
+    /// Processes' spaces are numbered below.
+    private static let fileBit: UInt32 = 1 << 27
+    /// Pages of a process's private file mappings travel as a space of their own: no fault server can put them back
+    /// (userfaultfd takes only anonymous memory), so the destination writes them into CRIU's images.
+    public var ofFiles: SpaceID { SpaceID(rawValue | Self.fileBit) }
+    public var ofProcess: SpaceID { isOfFiles ? SpaceID(rawValue & ~Self.fileBit) : self }
+    public var isOfFiles: Bool { !isShared && rawValue & Self.fileBit != 0 }
 }
 
 /// Neighbouring pages of one address space: the unit in which Martlet handles memory.

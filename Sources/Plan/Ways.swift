@@ -44,6 +44,9 @@ public struct Ways: Hashable, Sendable, Codable {
     /// Whether some memory travels in rounds and the rest through CRIU's page server: the last pages are CRIU's to send.
     public var leavesRestToDump: Bool { dump == .pageServer && isLazy }
 
+    /// Whether pages of private file mappings travel on Martlet's streams too, and not by the dump.
+    public var carriesFilePages: Bool { dump == .hidden && isLazy && tracker != nil }
+
     /// Whether a restore finds all memory in its images' folder.
     public var fillsImages: Bool { restore == .images }
 

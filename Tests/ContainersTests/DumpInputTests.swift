@@ -27,6 +27,24 @@ import Testing
             ])
     }
 
+    @Test func `data of plain files is hidden when it travels by itself`() {
+        let maps = """
+            00400000-00401000 r-xp 00001000 08:01 17                                 /usr/bin/program
+            00402000-00404000 rw-p 00002000 08:01 17                                 /usr/bin/program
+            7f0000000000-7f0000001000 r--p 00000000 08:01 18                         /usr/lib/libc.so.6
+            7f0000002000-7f0000003000 rw-p 00000000 08:01 19                         /tmp/gone (deleted)
+            7f0000004000-7f0000005000 rw-p 00000000 00:01 20                         /memfd:name
+            7f0000006000-7f0000007000 rw-p 00000000 00:06 21                         /dev/zero
+            7f0000008000-7f0000009000 rw-s 00000000 08:01 22                         /tmp/shared
+
+            """
+        let map = MemoryMap(maps)
+        #expect(HiddenRanges.of(map, locked: [], stackPointers: []).isEmpty)
+        #expect(
+            HiddenRanges.of(map, locked: [], stackPointers: [], files: true)
+                == [0x0040_2000..<0x0040_4000, 0x7f00_0000_0000..<0x7f00_0000_1000])
+    }
+
     @Test func `pages that a dump shall have are taken out of what is hidden from it`() {
         let ranges: [Range<UInt64>] = [0x1000..<0x5000, 0x5000..<0x8000, 0xa000..<0xb000]
         func left(_ runs: [PageRun]) -> [Range<UInt64>] { HiddenRanges.of(ranges, without: runs) }

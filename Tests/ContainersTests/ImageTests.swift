@@ -37,6 +37,13 @@ import Testing
         #expect(try PageMapImage.makePresent(name: "pagemap-1.img", bytes: &bytes) == 0)
     }
 
+    @Test func `a page map is written as it is read`() throws {
+        let map = try PageMapImage(name: "x", bytes: Self.map)
+        #expect(try PageMapImage(name: "x", bytes: map.encoded()) == map)
+        let large = PageMapImage(pagesID: 70_000, entries: [.init(run: PageRun(start: 0x7fff_ffff_e000, count: 1), flags: .present)])
+        #expect(try PageMapImage(name: "x", bytes: large.encoded()) == large)
+    }
+
     @Test func `every cut and every flipped byte of a page map is harmless`() {
         for count in 0..<Self.map.count { _ = try? PageMapImage(name: "x", bytes: Array(Self.map[..<count])) }
         for index in Self.map.indices {

@@ -24,6 +24,24 @@ struct PageStoreTests {
         }
     }
 
+    @Test func `what is known of several spaces comes in one look, in runs`() throws {
+        let store = try PageStore(kind: .memory, capacity: .mebibytes(64))
+        let mine = SpaceID(3).ofFiles, other = SpaceID(3)
+        let page = [UInt8](repeating: 7, count: pageSize * 70)
+        // Over the bounds of words and chunks.
+        try page.withUnsafeBytes { try store.land(mine, address: UInt64(60 * pageSize), $0) }
+        try store.landZero(mine, PageRun(start: UInt64(130 * pageSize), count: 2))
+        try store.landZero(mine, PageRun(start: UInt64(511 * pageSize), count: 2))
+        try store.setLive(mine, [PageRun(start: UInt64(63 * pageSize), count: 65), PageRun(start: 0, count: 1)])
+        try page.withUnsafeBytes { try store.land(other, address: 0, $0) }
+        let known = store.known(where: \.isOfFiles)
+        #expect(Array(known.keys) == [mine])
+        #expect(
+            known[mine]?.stored == [PageRun(start: UInt64(60 * pageSize), count: 72), PageRun(start: UInt64(511 * pageSize), count: 2)])
+        #expect(known[mine]?.live == [PageRun(start: 0, count: 1), PageRun(start: UInt64(63 * pageSize), count: 65)])
+        #expect(mine.ofProcess == other && !other.isOfFiles && mine.isOfFiles && !SpaceID(0xc800_0001).isOfFiles)
+    }
+
     @Test func `a later round lands over an earlier one`() throws {
         let store = try store()
         try land(store, 0, 4, value: 1)

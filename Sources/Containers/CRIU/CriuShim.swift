@@ -75,8 +75,18 @@ public struct CriuShim: Sendable {
             text += String(range.upperBound, radix: 16).utf8
             text.append(0x0a)
         }
-        try write(text, to: "\(directory)/hidden.\(pid)")
+        // Under its name when it is whole: CRIU may be waiting for it.
+        let target = "\(directory)/hidden.\(pid)"
+        try write(text, to: target + ".new")
+        guard rename(target + ".new", target) == 0 else {
+            throw .system(SystemError(call: "rename", subject: target, errno: errno))
+        }
     }
+
+    /// From now on a dump waits, at each process, for its ranges.
+    public func beginListing() throws(CriuError) { try write([], to: "\(directory)/listing") }
+    /// All ranges are there.
+    public func endListing() { unlink("\(directory)/listing") }
 
     /// Leaves the content of shared memory out of a dump.
     /// - Parameters:

@@ -12,12 +12,15 @@ public enum HiddenRanges {
     ///   - map: the process's mappings, read after the freeze.
     ///   - locked: mlocked and other areas that a lazy restore doesn't take, from `SmapsSnapshot`.
     ///   - stackPointers: of all threads, after the freeze.
+    ///   - files: hide private file mappings too, whose pages Martlet puts into the images (`FilePages`).
     /// - Returns: ascending ranges that don't overlap.
-    public static func of(_ map: MemoryMap, locked: [Range<UInt64>], stackPointers: [UInt64]) -> [Range<UInt64>] {
+    public static func of(_ map: MemoryMap, locked: [Range<UInt64>], stackPointers: [UInt64], files: Bool = false)
+        -> [Range<UInt64>]
+    {
         let page = UInt64(pageSize)
         let stackPages = Set(stackPointers.map { $0 & ~(page - 1) }).sorted()
         var ranges: [Range<UInt64>] = []
-        for area in map.areas where area.isPrivateAnonymous && area.start < area.end {
+        for area in map.areas where area.isPrivateAnonymous || files && isPlainFile(area, map) {
             if locked.contains(where: { $0.overlaps(area.start..<area.end) }) { continue }
             var start = area.start
             for stackPage in stackPages where stackPage >= area.start && stackPage < area.end {
@@ -27,6 +30,14 @@ public enum HiddenRanges {
             if start < area.end { ranges.append(start..<area.end) }
         }
         return ranges
+    }
+
+    /// Whether CRIU maps an area again as a plain file. What is special about others (ghost files, memfds, devices) stays its own.
+    private static func isPlainFile(_ area: MemoryArea, _ map: MemoryMap) -> Bool {
+        guard area.isFileData else { return false }
+        let name = map.name(of: area)
+        return name.hasPrefix("/") && !["/dev/", "/memfd:", "/SYSV", "/["].contains(where: name.hasPrefix)
+            && !name.hasSuffix(" (deleted)")
     }
 
     /// What of the ranges is left when pages are taken out again: those that a dump shall have.

@@ -54,6 +54,8 @@ public struct MemoryArea: Hashable, Sendable {
     public var byteCount: UInt64 { end - start }
     /// Private memory without a file. What a lazy restore can fill is this, unless locked (see `AreaDetails`).
     public var isPrivateAnonymous: Bool { kind == .anonymous }
+    /// A private mapping of a file that can't be executed now: initialised data, relocated tables.
+    public var isFileData: Bool { kind == .filePrivate && !protection.contains(.execute) }
     /// Mappings that the kernel makes and nobody copies.
     public var isKernelMade: Bool { kind == .vdso || kind == .vvar || kind == .vsyscall || kind == .uprobes }
 }

@@ -18,6 +18,7 @@ struct Attempt {
     var frames: FrameInbox?
     /// What the restore was given.
     var sharedObjects: [SharedObject] = []
+    var filePages: FilePages?
     var store: PageStore?
     var images: ImageReceiver?
     var server: FaultServer?

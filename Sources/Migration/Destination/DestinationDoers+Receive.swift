@@ -86,6 +86,7 @@ extension DestinationDoers {
             (attempt.store, attempt.server, attempt.images) = (store, server, images)
             (attempt.places, attempt.network) = (places, network)
             attempt.frames = FrameInbox(network)
+            attempt.filePages = order.ways.carriesFilePages ? FilePages(store: store, folder: folders.images) : nil
         }
         mailbox.post(.prepared(Prepared(rootfs: offer.container.rootfs, takesAddresses: facts.container.network.kind == .named)))
     }
@@ -99,7 +100,8 @@ extension DestinationDoers {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
         let sink = StoreSink(
-            stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 })
+            stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 },
+            files: attempt.withLock { $0.filePages })
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
             if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
         }
@@ -182,6 +184,10 @@ extension DestinationDoers {
                 switch event {
                 case .held(let cgroup):
                     runner.readPrograms()
+                    do { try attempt.withLock { $0.filePages }?.build() } catch {
+                        return mailbox.post(
+                            .failed(.restore, Problem.of(error, what: "write pages of file mappings at the destination")))
+                    }
                     if let cgroup { noteCgroup(cgroup) }
                     mailbox.post(.restoreHeld)
                 case .stage(let name):

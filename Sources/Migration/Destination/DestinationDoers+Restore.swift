@@ -45,6 +45,11 @@ extension DestinationDoers {
         if !shipped.pagesStayBehind {
             try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
         }
+        if let files = attempt.withLock({ $0.filePages }) {
+            try steps.time("write pages of files") {
+                try files.complete(shipped.spaces, in: ImageDirectory(path: folders.images))
+            }
+        }
         try steps.time("give shared memory") { try giveShared(shipped, folders) }
         restoreReleasedAt.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
         try runner.release()
@@ -168,6 +173,7 @@ extension DestinationDoers {
             return
         }
         server.startFill()
+        attempt.withLock { $0.filePages }?.forget()
     }
 
     /// What the fault server tells, on its thread.

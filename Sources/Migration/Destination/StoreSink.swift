@@ -44,16 +44,17 @@ final class StoreSink: FrameSink {
     private let images: ImageReceiver?
     private let frames: FrameInbox?
     private let marks: LandingMarks?
+    private let files: FilePages?
     /// Spaces whose live set has been begun by this migration's final list.
     private let onEnd: @Sendable () -> Void
 
-    /// - Parameters images, frames, marks: nil in a session that took over after the restore.
+    /// - Parameters images, frames, marks, files: nil in a session that took over after the restore.
     init(
         stream: Int, store: PageStore, shared: SharedStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
-        onEnd: @escaping @Sendable () -> Void = {}
+        files: FilePages?, onEnd: @escaping @Sendable () -> Void = {}
     ) {
         (self.stream, self.store, self.images, self.frames, self.marks) = (stream, store, images, frames, marks)
-        (self.shared, self.onEnd) = (shared, onEnd)
+        (self.shared, self.files, self.onEnd) = (shared, files, onEnd)
     }
 
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
@@ -62,6 +63,7 @@ final class StoreSink: FrameSink {
                 try shared.land(space, address: address, bytes)
             } else {
                 try store.land(space, address: address, bytes)
+                if let files, space.isOfFiles { files.landed(space, PageRun(start: address, count: bytes.count / pageSize)) }
             }
         } catch { throw SinkFailure("\(error)") }
     }
@@ -70,6 +72,7 @@ final class StoreSink: FrameSink {
         do { if space.isShared { try shared.landZero(space, run) } else { try store.landZero(space, run) } } catch {
             throw SinkFailure("\(error)")
         }
+        files?.landed(space, run)
     }
 
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {

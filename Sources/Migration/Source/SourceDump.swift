@@ -122,24 +122,33 @@ final class SourceDump: Sendable {
         }
         let hides = ways.dump == .hidden || ways.leavesRestToDump
         if ways.dump == .hidden { criu.hurry() }  // one that writes all memory would keep a processor from all others for seconds
-        let known = smaps.withLock { $0 }
-        try steps.time("list hidden memory") {
-            guard hides else { return }
-            if ways.dump == .hidden, !Pretence.current.hidesNothing {
-                let objects = shared.filter { $0.segment == nil }.map(\.inode)
-                try shim?.hide(objects: objects, segments: shared.compactMap { $0.segment?.id })
-            }
-            let rest = ways.leavesRestToDump ? try pages.rest() : nil
+        if ways.dump == .hidden, !Pretence.current.hidesNothing {
+            let objects = shared.filter { $0.segment == nil }.map(\.inode)
+            try shim?.hide(objects: objects, segments: shared.compactMap { $0.segment?.id })
+        }
+        // Before CRIU touches them: a thread that is being seized tells nothing for a moment.
+        var pointers: [(pid: Int32, all: [UInt64])] = []
+        if hides {
             for pid in try processes() {
-                // A process that nobody looked through is dumped whole.
-                if let rest, rest[pid] == nil { continue }
-                try prepare(pid, known[pid] ?? (try? SmapsSnapshot.of(pid: pid)), without: rest?[pid] ?? [])
+                // A process of which something can't be told is dumped whole: slow, and right.
+                if let all = try HiddenRanges.stackPointers(of: pid) { pointers.append((pid, all)) }
             }
         }
-        try steps.time("criu: dump") {
-            try criu.answer(success: true)
-            try criu.advance(to: "post-dump", within: limit(ways))
+        let rest = ways.leavesRestToDump ? try pages.rest() : nil
+        if hides { try shim?.beginListing() }
+        let released = MonotonicInstant.now.nanoseconds
+        try criu.answer(success: true)
+        // CRIU comes to its processes one after the other: half a millisecond each is spared by not having all ready before.
+        try steps.time("list hidden memory") {
+            defer { shim?.endListing() }
+            for (pid, all) in pointers {
+                // One that nobody looked through is dumped whole.
+                if let rest, rest[pid] == nil { continue }
+                try prepare(pid, all, files: ways.carriesFilePages, without: rest?[pid] ?? [])
+            }
         }
+        try criu.advance(to: "post-dump", within: limit(ways))
+        steps.note("criu: dump", since: released)
     }
 
     /// To a page server memory goes over the link while it is dumped: 10 MB/s is a slow WAN's (`SourceMachine.frozenLimit`).
@@ -147,15 +156,16 @@ final class SourceDump: Sendable {
         ways.dump == .pageServer ? Self.dumpLimit + .milliseconds(memory.rawValue / 10_000) : Self.dumpLimit
     }
 
-    /// A process of which something can't be told is dumped whole: slow, and right.
-    private func prepare(_ pid: Int32, _ snapshot: SmapsSnapshot?, without rest: [PageRun]) throws {
+    private func prepare(_ pid: Int32, _ stackPointers: [UInt64], files: Bool, without rest: [PageRun]) throws {
+        let snapshot = smaps.withLock { $0[pid] } ?? (try? SmapsSnapshot.of(pid: pid))
+        guard let snapshot, let shim else { return }
         let maps = try FileIO.read("/proc/\(pid)/maps")
-        guard let pointers = try HiddenRanges.stackPointers(of: pid), let snapshot, let shim else { return }
-        let all = HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: pointers)
+        let all = HiddenRanges.of(MemoryMap(maps.span), locked: snapshot.locked, stackPointers: stackPointers, files: files)
         let ranges = rest.isEmpty ? all : HiddenRanges.of(all, without: rest)
-        if !Pretence.current.hidesNothing { try shim.hide(ranges, of: pid) }
-        hidden.withLock { $0[pid] = ranges }
+        // CRIU waits for the ranges: what it reads before them comes first.
         if let rebuilt = snapshot.rebuilt(maps: maps) { try shim.setSmaps(rebuilt, of: pid) }
+        try shim.hide(Pretence.current.hidesNothing ? [] : ranges, of: pid)
+        hidden.withLock { $0[pid] = ranges }
     }
 
     /// For an orderly end: the container stands still meanwhile, and a CRIU that is killed lets its tasks go as well.

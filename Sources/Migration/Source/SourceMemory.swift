@@ -21,6 +21,7 @@ final class SourceMemory: @unchecked Sendable {
     private var leavesRestToDump = false
     /// The container's first process.
     private let container: Int32
+    private var carriesFiles = false
     private let link: SourceLink
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
@@ -86,10 +87,12 @@ final class SourceMemory: @unchecked Sendable {
             shared.withLock { $0.memory = made }
         }
         tracker = try ways.tracker.map { kind throws(TrackerError) in
-            try ContainerTracker(kind: TrackerKind(kind), processes: processes)
+            try ContainerTracker(
+                kind: TrackerKind(kind), scope: ways.carriesFilePages ? .privateData : .privateAnonymous, processes: processes)
         }
         kind = ways.tracker
         leavesRestToDump = ways.leavesRestToDump
+        carriesFiles = ways.carriesFilePages
     }
 
     // MARK: - Shared memory
@@ -141,7 +144,7 @@ final class SourceMemory: @unchecked Sendable {
         images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
         // Only a hash compares with what was read; the others would pay for a lock in vain.
         let tracker = tracker
-        let record: PageSender.Witness = { space, runs, bytes in tracker?.recordSent(space, runs, bytes) }
+        let record: PageSender.Witness = { space, runs, bytes in tracker?.recordSent(space.ofProcess, runs, bytes) }
         let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
         sender = made
         sending.withLock { $0 = made }
@@ -180,9 +183,10 @@ final class SourceMemory: @unchecked Sendable {
         guard let tracker else { throw TransferProblem("memory is in the images: there is nothing to copy in rounds") }
         try sendShared(sender, round: number)
         let found = try tracker.round()
-        sender.forget(found.gone)
+        forget(found, sender)
         begin(sender, pages: found.pageCount.rawValue)
-        try sender.send(work(found))
+        let parts = work(found)
+        try sender.send(parts.anonymous + parts.files)
         for stream in streams { try stream.mark(token: UInt64(number)) }
         guard link.waitForLanding(number, within: Self.landingLimit) else {
             throw TransferProblem("round \(number) did not land at the destination")
@@ -204,14 +208,17 @@ final class SourceMemory: @unchecked Sendable {
             return try markFinal()
         }
         let found = try steps.time("find the last pages") { try tracker.finalRound() }
-        sender.forget(found.gone)
+        forget(found, sender)
+        let parts = work(found)
         begin(sender, pages: found.pageCount.rawValue)
         if leavesRestToDump { rest.withLock { $0 = Self.byProcess(found) } }
         try steps.time("send the last pages") {
             if leavesRestToDump { return }
             switch pass {
-            case .everything: try sender.send(work(found), priority: .realtime(4))
-            case .listOnly: try announceStale(found, sender)
+            case .everything: try sender.send(parts.anonymous + parts.files, priority: .realtime(4))
+            case .listOnly:
+                try sender.send(parts.files, priority: .realtime(4))
+                try announceStale(parts.anonymous, sender)
             }
         }
         try steps.time("send shared memory") {
@@ -227,13 +234,15 @@ final class SourceMemory: @unchecked Sendable {
         let elsewhere = leavesRestToDump ? Self.byProcess(found) : [:]
         for pages in live {
             // What is in the images is restored from them; what came of it before is void.
-            try mine.live(space: pages.space, runs: RunList.of(pages.runs, without: elsewhere[pages.pid] ?? []))
+            let (anonymous, files) = split(pages.runs, of: pages.space)
+            try mine.live(space: pages.space, runs: RunList.of(anonymous, without: elsewhere[pages.pid] ?? []))
+            if !files.isEmpty { try mine.live(space: pages.space.ofFiles, runs: files) }
             guard let pid = innerPID(pages.pid) else { continue }
             spaces.append(Shipped.Space(space: pages.space, pid: pid))
         }
         if pass == .listOnly {
             let pids = Dictionary(live.map { ($0.space, $0.pid) }, uniquingKeysWith: { first, _ in first })
-            try steps.time("note what stays behind") { try RestServer.write(work(found), pids: pids, of: link.migration) }
+            try steps.time("note what stays behind") { try RestServer.write(parts.anonymous, pids: pids, of: link.migration) }
         }
         final.withLock { $0 = Final(spaces: spaces, staysBehind: pass == .listOnly) }
         try markFinal()
@@ -273,9 +282,8 @@ final class SourceMemory: @unchecked Sendable {
     var pagesStayBehind: Bool { final.withLock { $0?.staysBehind ?? false } }
 
     /// Hybrid: what came of these pages before is void. The final round keeps them for `serveMissing`.
-    private func announceStale(_ found: Round, _ sender: PageSender) throws {
-        for part in found.spaces { for run in part.dirty { try streams[0].stale(space: part.space, run: run) } }
-        let work = work(found)
+    private func announceStale(_ work: [PageSender.Work], _ sender: PageSender) throws {
+        for part in work { for run in part.runs { try streams[0].stale(space: part.space, run: run) } }
         // What was sent is void there, so a page with the same content as before must go again.
         sender.forget(work.map(\.space))
         guard let images else { return }
@@ -307,8 +315,28 @@ final class SourceMemory: @unchecked Sendable {
             + (tunnel.withLock { $0 }?.bytesSent.rawValue ?? 0)
     }
 
-    private func work(_ round: Round) -> [PageSender.Work] {
-        round.spaces.map { PageSender.Work(space: $0.space, memory: $0.memory, runs: $0.dirty) }
+    /// What a round found, and apart from it the pages of private file mappings.
+    private func work(_ round: Round) -> (anonymous: [PageSender.Work], files: [PageSender.Work]) {
+        var anonymous: [PageSender.Work] = []
+        var ofFiles: [PageSender.Work] = []
+        for space in round.spaces {
+            let (own, files) = split(space.dirty, of: space.space)
+            if !own.isEmpty { anonymous.append(PageSender.Work(space: space.space, memory: space.memory, runs: own)) }
+            if !files.isEmpty { ofFiles.append(PageSender.Work(space: space.space.ofFiles, memory: space.memory, runs: files)) }
+        }
+        return (anonymous, ofFiles)
+    }
+
+    /// By the areas that the tracker's last look saw.
+    private func split(_ runs: [PageRun], of space: SpaceID) -> (anonymous: [PageRun], files: [PageRun]) {
+        guard carriesFiles, let map = tracker?.areas(space) else { return (runs, []) }
+        let files = RunList.of(runs, within: map.areas.filter(\.isFileData).map { $0.start..<$0.end })
+        return (RunList.of(runs, without: files), files)
+    }
+
+    private func forget(_ round: Round, _ sender: PageSender) {
+        sender.forget(round.gone)
+        if carriesFiles { sender.forget(round.gone.map(\.ofFiles)) }
     }
 
     /// For those who watch: how far the present pass is.

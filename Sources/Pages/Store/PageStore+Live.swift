@@ -110,6 +110,49 @@ extension PageStore {
         return runs
     }
 
+    /// What the store knows of some spaces' pages; each list in address order.
+    public struct Known: Sendable {
+        /// Pages with content, those of zeros included.
+        public var stored: [PageRun] = []
+        /// Pages that were announced to exist.
+        public var live: [PageRun] = []
+    }
+
+    /// Looks through the index once, however many spaces are asked for.
+    public func known(where wanted: (SpaceID) -> Bool) -> [SpaceID: Known] {
+        var entries: [SpaceID: [ChunkEntry]] = [:]
+        core.index.forEach { entry in
+            let space = SpaceID(UInt32(entry.key >> 36))
+            if wanted(space) { entries[space, default: []].append(entry) }
+        }
+        return entries.mapValues { entries in
+            var known = Known()
+            for entry in entries.sorted(by: { $0.base < $1.base }) {
+                for index in 0..<Chunk.words {
+                    let base = entry.base + UInt64(index * 64 * pageSize)
+                    Self.append(entry.word(.have, index) | entry.word(.zero, index), at: base, to: &known.stored)
+                    Self.append(entry.word(.live, index), at: base, to: &known.live)
+                }
+            }
+            return known
+        }
+    }
+
+    private static func append(_ bits: UInt64, at base: UInt64, to runs: inout [PageRun]) {
+        var left = bits
+        while left != 0 {
+            let first = left.trailingZeroBitCount
+            let count = (~(left >> UInt64(first))).trailingZeroBitCount
+            let start = base + UInt64(first * pageSize)
+            if let last = runs.last, last.end == start {
+                runs[runs.count - 1].count += count
+            } else {
+                runs.append(PageRun(start: start, count: count))
+            }
+            left = first + count == 64 ? 0 : left & ~((1 << UInt64(first + count)) - 1)
+        }
+    }
+
     /// Every space that has an entry, in order.
     public var spaces: [SpaceID] {
         var found: Set<SpaceID> = []

@@ -5,7 +5,10 @@ public import Model
 public enum TrackerScope: Sendable {
     /// Private memory without a file: what a migration copies ahead.
     case privateAnonymous
-    /// Besides it pages of private file mappings that the process made its own by writing.
+    /// Besides it pages of private file mappings that the process made its own by writing, but none that can be executed: whoever
+    /// injects calls (CRIU, and this tracker) writes instructions there for a moment.
+    case privateData
+    /// The same with those that can be executed.
     case privateMemory
     /// Besides those shared memory, as far as page tables tell: written pages of each mapper. Not seen: write(2) to a memfd,
     /// punched holes, mappers that come and go between rounds. So the final round reports every present page.
@@ -106,6 +109,22 @@ public enum RunList {
             add(start, run.end)
         }
         return left
+    }
+
+    /// What of a list lies in the ranges. Both in address order without overlap.
+    public static func of(_ runs: [PageRun], within ranges: [Range<UInt64>]) -> [PageRun] {
+        var inside: [PageRun] = []
+        var at = 0
+        for run in runs {
+            while at < ranges.count, ranges[at].upperBound <= run.start { at += 1 }
+            var index = at
+            while index < ranges.count, ranges[index].lowerBound < run.end {
+                let part = ranges[index].clamped(to: run.start..<run.end)
+                inside.append(PageRun(start: part.lowerBound, count: Int(part.upperBound - part.lowerBound) / pageSize))
+                index += 1
+            }
+        }
+        return inside
     }
 
     /// Whether runs are in address order without overlap.

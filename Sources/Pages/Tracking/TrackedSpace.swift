@@ -133,7 +133,7 @@ extension TrackerScope {
     func includes(_ area: MemoryArea) -> Bool {
         switch area.kind {
         case .anonymous: true
-        case .filePrivate: self != .privateAnonymous
+        case .filePrivate: self == .privateData ? area.isFileData : self != .privateAnonymous
         case .sharedMemory: self == .all
         default: false
         }

@@ -18,6 +18,21 @@ import Testing
         #expect(RunList.of(all, without: runs([(0, 50)])).isEmpty)
     }
 
+    @Test func `what lies in ranges is cut at their bounds`() {
+        func page(_ number: Int) -> UInt64 { UInt64(number * pageSize) }
+        let all = runs([(1, 4), (5, 3), (10, 1)])
+        #expect(RunList.of(all, within: []).isEmpty)
+        #expect(RunList.of(all, within: [0..<page(50)]) == all)
+        // A range over two runs, two ranges in one run, and one that touches nothing.
+        #expect(
+            RunList.of(all, within: [page(2)..<page(3), page(4)..<page(6), page(8)..<page(10)])
+                == runs([(2, 1), (4, 1), (5, 1)]))
+        for run in all {
+            #expect(RunList.of([run], within: [run.start..<run.end]) == [run])
+            #expect(RunList.of([run], without: RunList.of([run], within: [page(2)..<page(6)])).allSatisfy { $0.end <= run.end })
+        }
+    }
+
     @Test func `page by page it is the difference of the sets`() {
         var random = SystemRandomNumberGenerator()
         for _ in 0..<200 {

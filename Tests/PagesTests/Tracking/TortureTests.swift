@@ -24,7 +24,7 @@ import Testing
     /// Those whose processes and threads come and go, by themselves; all others in the container of all programs.
     @Test(arguments: ["threads", "leaderless", "fork", "exec", "signals"].filter { modes.contains($0) }, confinements)
     func `a confined program is followed like any other`(_ mode: String, _ confined: String) throws {
-        try follow([mode], .best(), .privateMemory, for: .milliseconds(250), confined: confined)
+        try follow([mode], .best(), .privateData, for: .milliseconds(250), confined: confined)
     }
 
     @Test(arguments: kinds, confinements)

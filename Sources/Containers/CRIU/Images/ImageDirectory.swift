@@ -46,6 +46,17 @@ public struct ImageDirectory: Sendable {
         return maps
     }
 
+    /// The page map of one process.
+    public func pageMap(of pid: Int32) throws(ImageError) -> PageMapImage {
+        let name = "pagemap-\(pid).img"
+        return try PageMapImage(name: name, bytes: read(name))
+    }
+
+    /// The content of a process's pages file; empty if there is none. Of a dump without memory these are some pages.
+    public func pages(_ map: PageMapImage) throws(ImageError) -> [UInt8] {
+        map.entries.allSatisfy { !$0.flags.contains(.present) } ? [] : try read("pages-\(map.pagesID).img")
+    }
+
     /// `prefixN.img` to N.
     static func number(_ name: String, between prefix: String) -> Int32? {
         guard name.hasPrefix(prefix), name.hasSuffix(".img") else { return nil }
@@ -62,6 +73,16 @@ public struct ImageDirectory: Sendable {
             }
         }
         if let files = try FilesImage.relaxExternalFiles(read("files.img")) { try write(files, to: "files.img") }
+    }
+
+    /// Gives a process other pages: the file becomes its pages file, and the map its page map.
+    /// - Parameter file: in the same folder.
+    public func replacePages(of pid: Int32, by file: String, _ map: PageMapImage) throws(ImageError) {
+        let target = "\(path)/pages-\(map.pagesID).img"
+        guard rename("\(path)/\(file)", target) == 0 else {
+            throw .system(SystemError(call: "rename", subject: target, errno: errno))
+        }
+        try write(map.encoded(), to: "pagemap-\(pid).img")
     }
 
     /// In place and without fsync: a migration whose destination crashes here starts anew.

@@ -42,7 +42,9 @@ struct ImageFile {
     }
 
     /// The image with other entries.
-    func encoded(kind: Kind, entries: [[UInt8]]) -> [UInt8] {
+    func encoded(kind: Kind, entries: [[UInt8]]) -> [UInt8] { Self.encode(kind: kind, entries: entries) }
+
+    static func encode(kind: Kind, entries: [[UInt8]]) -> [UInt8] {
         var out: [UInt8] = []
         func append(_ word: UInt32) {
             for shift in stride(from: 0, to: 32, by: 8) { out.append(UInt8(truncatingIfNeeded: word >> UInt32(shift))) }

@@ -17,6 +17,7 @@ public struct PageMapImage: Hashable, Sendable {
     public struct Entry: Hashable, Sendable {
         public var run: PageRun
         public var flags: Flags
+        public init(run: PageRun, flags: Flags) { (self.run, self.flags) = (run, flags) }
     }
 
     /// Number in the pages file's name: pages-ID.img.
@@ -61,6 +62,24 @@ public struct PageMapImage: Hashable, Sendable {
         // criu/pagemap.c: images without flags are older ones, in which all is present that isn't a parent's.
         let known = flags.map(Flags.init) ?? (inParent ? .parent : .present)
         return Entry(run: PageRun(start: address, count: Int(pages)), flags: known)
+    }
+
+    public init(pagesID: UInt32, entries: [Entry]) { (self.pagesID, self.entries) = (pagesID, entries) }
+
+    /// As CRIU 4.2 writes it: the old count is there, and 0.
+    func encoded() -> [UInt8] {
+        var head = ProtobufWriter()
+        head.field(1, UInt64(pagesID))
+        var all = [head.bytes]
+        for entry in entries {
+            var w = ProtobufWriter()
+            w.field(1, entry.run.start)
+            w.field(2, UInt64(0))
+            w.field(4, UInt64(entry.flags.rawValue))
+            w.field(5, UInt64(entry.run.count))
+            all.append(w.bytes)
+        }
+        return ImageFile.encode(kind: .pageMap, entries: all)
     }
 
     /// Pages that the pages file must hold.
