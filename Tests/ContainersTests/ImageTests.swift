@@ -40,7 +40,8 @@ import Testing
     @Test func `a page map is written as it is read`() throws {
         let map = try PageMapImage(name: "x", bytes: Self.map)
         #expect(try PageMapImage(name: "x", bytes: map.encoded()) == map)
-        let large = PageMapImage(pagesID: 70_000, entries: [.init(run: PageRun(start: 0x7fff_ffff_e000, count: 1), flags: .present)])
+        let large = PageMapImage(
+            pagesID: 70_000, entries: [.init(run: PageRun(start: 0x7fff_ffff_e000, count: 1), flags: .present)])
         #expect(try PageMapImage(name: "x", bytes: large.encoded()) == large)
     }
 

@@ -37,7 +37,9 @@ struct PageStoreTests {
         let known = store.known(where: \.isOfFiles)
         #expect(Array(known.keys) == [mine])
         #expect(
-            known[mine]?.stored == [PageRun(start: UInt64(60 * pageSize), count: 72), PageRun(start: UInt64(511 * pageSize), count: 2)])
+            known[mine]?.stored == [
+                PageRun(start: UInt64(60 * pageSize), count: 72), PageRun(start: UInt64(511 * pageSize), count: 2),
+            ])
         #expect(known[mine]?.live == [PageRun(start: 0, count: 1), PageRun(start: UInt64(63 * pageSize), count: 65)])
         #expect(mine.ofProcess == other && !other.isOfFiles && mine.isOfFiles && !SpaceID(0xc800_0001).isOfFiles)
     }
