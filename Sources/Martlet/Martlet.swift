@@ -1,4 +1,5 @@
 import ArgumentParser
+import Host
 
 /// The program. Commands stand in `Commands/`, what people read in `Output/`; the work is done by `Migration`.
 @main
@@ -17,6 +18,8 @@ struct Martlet: ParsableCommand {
     static func main() {
         do {
             var command = try parseAsRoot()
+            // Not even in its last instant may the program leave a process with registers that aren't its own.
+            defer { Injection.end() }
             try command.run()
         } catch let code as ExitCode {
             exit(withError: code)

@@ -35,14 +35,21 @@ public struct PhaseTimeline: Sendable {
     /// Spans of all phases that have ended, with rounds as `copy` once for each.
     public var spans: [PhaseSpan] {
         marks.indices.compactMap { index in
-            let next = index + 1 < marks.count ? marks[index + 1].at : end
-            guard let next else { return nil }
+            guard let next = index + 1 < marks.count ? start(index + 1) : end else { return nil }
             let mark = marks[index]
+            let began = start(index)
             return PhaseSpan(
-                name: mark.phase.name, round: mark.phase.round, startMS: mark.at.milliseconds,
-                durationMS: (next - mark.at).milliseconds,
+                name: mark.phase.name, round: mark.phase.round, startMS: began.milliseconds,
+                durationMS: (next - began).milliseconds,
                 frozen: mark.phase.isFrozen)
         }
+    }
+
+    /// What is frozen ends when the container runs, not when the source hears of it.
+    private func start(_ index: Int) -> Duration {
+        let mark = marks[index]
+        guard index > 0, !mark.phase.isFrozen, marks[index - 1].phase.isFrozen, let ranAt else { return mark.at }
+        return min(max(ranAt, marks[index - 1].at), mark.at)
     }
 }
 

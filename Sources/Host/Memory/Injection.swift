@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 /// Why no userfaultfd could be made inside a process. The process runs on unharmed in every case.
 public enum InjectionError: Error, Hashable, CustomStringConvertible {
@@ -19,6 +20,8 @@ public enum InjectionError: Error, Hashable, CustomStringConvertible {
     case noInstruction(pid: Int32)
     /// It didn't stop, or didn't make the call, in time: frozen by its cgroup, or a slow device.
     case timedOut(pid: Int32, step: String)
+    /// This process is about to exit.
+    case ending(pid: Int32)
     case failed(pid: Int32, SystemError)
 
     public var description: String {
@@ -31,6 +34,7 @@ public enum InjectionError: Error, Hashable, CustomStringConvertible {
         case .dispatched(let pid): "pid \(pid) has its system calls dispatched as signals"
         case .noInstruction(let pid): "pid \(pid) has no system call instruction"
         case .timedOut(let pid, let step): "pid \(pid): no answer in time: \(step)"
+        case .ending(let pid): "pid \(pid) is left alone: this program ends"
         case .failed(let pid, let error): "pid \(pid): \(error)"
         }
     }
@@ -57,14 +61,25 @@ public enum Injection {
     /// Makes the process create a userfaultfd without any handshake (see `Userfaultfd.negotiate`).
     /// - Parameter limit: of all waits together. Up to as much again is spent on the way back if it passes.
     public static func userfaultfd(in pid: Int32, within limit: Duration = defaultLimit) throws(InjectionError) -> Result {
-        let run: Swift.Result<Raw, InjectionError>
-        do {
-            // A thread of its own, because ptrace is bound to one; and its end detaches whatever is still held.
-            run = try Thread.run(named: "tracer") { attempts(pid, limit) }
-        } catch { throw .failed(pid: pid, error) }
-        let raw = try run.get()
+        let raw = try ended.withLock { ended throws(InjectionError) in
+            if ended { throw .ending(pid: pid) }
+            let run: Swift.Result<Raw, InjectionError>
+            do throws(SystemError) {
+                // A thread of its own, because ptrace is bound to one; and its end detaches whatever is still held.
+                run = try Thread.run(named: "tracer") { attempts(pid, limit) }
+            } catch { throw .failed(pid: pid, error) }
+            return try run.get()
+        }
         return Result(userfaultfd: Userfaultfd(OwnedDescriptor(taking: raw.descriptor)), stop: raw.stop)
     }
+
+    /// Held while a process stands with our registers in it.
+    private static let ended = Mutex(false)
+
+    /// To be called before this process exits: waits for the injection that is under way, and allows no other. One that is cut off in the
+    /// middle, by the end of all threads, would leave the target with our registers (seen: SIGSEGV at address 5, the descriptor
+    /// that it had just made, when an interrupt rolled back while the first round attached).
+    public static func end() { ended.withLock { $0 = true } }
 
     struct Raw: Sendable {
         var descriptor: Int32

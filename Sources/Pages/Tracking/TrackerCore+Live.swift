@@ -46,6 +46,7 @@ extension TrackerCore {
     }
 
     func detach() {
+        isDetached = true
         for space in spaces { space.userfaultfd = nil }
     }
 }

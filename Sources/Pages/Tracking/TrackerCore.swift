@@ -16,6 +16,7 @@ final class TrackerCore {
     private var gone: [SpaceID] = []
     var text = ReadBuffer(capacity: 64 << 10)
     private var longestStop = Duration.zero
+    var isDetached = false
 
     init(
         kind: TrackerKind, scope: TrackerScope, kernel: KernelScan,
@@ -134,7 +135,8 @@ final class TrackerCore {
     }
 
     private func attachAll() {
-        guard kind == .writeProtect else { return }
+        // A round may come late, when a rollback has let go already.
+        guard kind == .writeProtect, !isDetached else { return }
         for space in spaces where space.userfaultfd == nil && space.attempts > 0 {
             do throws(InjectionError) {
                 let result = try Injection.userfaultfd(in: space.pid, within: .milliseconds(300))
