@@ -59,15 +59,17 @@ int martlet_pid_of(int fd)
 
 void martlet_await_listing(int pid)
 {
+	static bool gave_up; /* whoever should write them is gone: once is enough */
 	char pending[4096], own[4096];
 
-	if (!martlet_path(pending, sizeof pending, "listing") || !martlet_path_of(own, sizeof own, "hidden", pid))
+	if (gave_up || !martlet_path(pending, sizeof pending, "listing") || !martlet_path_of(own, sizeof own, "hidden", pid))
 		return;
 	for (int tries = 0; tries < 100000; tries++) {
 		if (access(pending, F_OK) != 0 || access(own, F_OK) == 0)
 			return;
 		usleep(100);
 	}
+	gave_up = true;
 }
 
 void *martlet_next(const char *name)

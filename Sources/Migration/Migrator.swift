@@ -121,7 +121,7 @@ public final class Interrupts: Sendable {
         return all
     }
 
-    /// From now on. A signal that came before ends the process: nothing is touched yet.
+    /// From now on. A signal that came before ends the process, behind an injection that is under way: nothing else is touched yet.
     func deliver(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
 
     private func wait() {
@@ -129,7 +129,12 @@ public final class Interrupts: Sendable {
         while true {
             var signal: Int32 = 0
             guard sigwait(&mask, &signal) == 0 else { continue }
-            if let body = body.withLock({ $0 }) { body() } else { _exit(130) }
+            if let body = body.withLock({ $0 }) {
+                body()
+            } else {
+                Injection.end()
+                _exit(130)
+            }
         }
     }
 

@@ -25,6 +25,7 @@ public enum Planner {
 
     /// - Throws: a `Problem` in words: there is no such container, the host can't be reached.
     public static func plan(_ request: MigrationRequest) throws -> Report {
+        _ = Interrupts.take()
         let lock = try SourceContainer.isKnown(request) ? ContainerLock(request.container) : nil
         defer { lock?.release() }
         let source = try SourceContainer(request)
@@ -79,6 +80,7 @@ public enum Planner {
 
     // MARK: the container
 
+    /// Attaches to the container: an interrupt must not end the program in the middle of that (`Interrupts`).
     private static func watch(_ source: SourceContainer, linkRate: Double?) throws -> PlanMeasurement {
         let cgroup = source.cgroup
         let tracker = try ContainerTracker(kind: TrackerKind(best())) { () throws(SystemError) in try cgroup.processes() }

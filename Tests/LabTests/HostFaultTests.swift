@@ -136,6 +136,23 @@ extension InTheLab {
             }
         }
 
+        /// Images, and pages on their way into them, lie below /run.
+        @Test(arguments: ["prepare", "copy", "freeze"])
+        func `a run folder that fills up in the middle rolls back`(_ phase: String) throws {
+            let workload = Tiny("lab-full-run")
+            try withWorkload(workload, on: lab.alpha) { world in
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, fault: "source.\(phase).hold")
+                try #require(try Migration.isHeld(on: lab.alpha))
+                try lab.beta.shell("mount -o remount,size=$(($(df -k --output=used /run | tail -1) + 8))k /run")
+                try Migration.letGo(on: lab.alpha)
+                let outcome = try? migration.outcome()
+                try lab.beta.shell("mount -o remount,size=50% /run")
+                try expectStayed(try #require(outcome), workload, on: lab.alpha, world, codes: [4])
+                #expect(outcome?.report?.error?.why.contains("No space left") == true, "\(String(describing: outcome))")
+            }
+        }
+
         @Test func `a destination with too little memory refuses`() throws {
             let workload = Redis("lab-no-memory", memory: "64M")
             try withWorkload(workload, on: lab.alpha) { world in

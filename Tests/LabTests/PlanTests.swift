@@ -49,6 +49,26 @@ extension InTheLab {
             }
         }
 
+        /// It attaches to the container; what it began there it must end, whenever the interrupt comes.
+        @Test func `a plan that is interrupted harms nothing`() throws {
+            let workload = Stamper("lab-plan-interrupt", megabytes: 24)
+            try withWorkload(workload, on: lab.alpha) { world in
+                for delay in stride(from: 40, through: 640, by: 50) {
+                    let run = try lab.alpha.shell(
+                        """
+                        martlet plan \(workload.id) --to \(lab.beta.address) >/dev/null 2>&1 & plan=$!
+                        sleep 0.\(delay < 100 ? "0" : "")\(delay); kill -TERM $plan
+                        code=0; wait $plan || code=$?; echo $code
+                        """)
+                    // 143: it had not come far enough to keep the signal off, nor to touch anything.
+                    #expect(["130", "143"].contains(run), "after \(delay) ms: \(run)")
+                }
+                try expectOnly(workload, on: lab.alpha, world)
+                try workload.verify(on: lab.alpha)
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
         @Test func `a plan of what isn't there, or to where nobody is, says so`() throws {
             let nobody = try lab.alpha.run(["martlet", "plan", "nobody", "--to", lab.beta.address])
             #expect(!nobody.status.isSuccess && nobody.errorText.contains("nobody"), "\(nobody.errorText)")

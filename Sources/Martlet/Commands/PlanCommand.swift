@@ -40,6 +40,7 @@ struct PlanCommand: ParsableCommand {
 
     func run() throws {
         signal(SIGPIPE, SIG_IGN)
+        Interrupts.block()
         let options = try flags.options()
         let request = MigrationRequest(
             container: container, destination: try address(destination), options: options, runtimeRoot: runtimeRoot)

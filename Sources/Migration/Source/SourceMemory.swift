@@ -11,17 +11,14 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `tracker` is set once, before any action; `sender` and `streams` by the first one, with
+    // SAFETY: `tracker` and `ways` are set once, before any action; `sender` and `streams` by the first one, with
     // `opening` held, before `sending`, by which other threads know them; the rest is locked.
     private let processes: @Sendable () throws(SystemError) -> [Int32]
     /// Nil: memory is in the images, and nothing travels here.
     private var tracker: ContainerTracker?
-    private var kind: Ways.Tracker?
-    /// What the last round finds is CRIU's to send.
-    private var leavesRestToDump = false
+    private var ways: Ways?
     /// The container's first process.
     private let container: Int32
-    private var carriesFiles = false
     private let link: SourceLink
     private let options: MigrationOptions
     /// In-namespace pid of a process of this host.
@@ -48,6 +45,10 @@ final class SourceMemory: @unchecked Sendable {
     private let destinationRuns = Monitor(false)
     /// Serves what stays at the source beyond the release.
     private let behind = Mutex<RestServer?>(nil)
+
+    /// What the last round finds is CRIU's to send.
+    private var leavesRestToDump: Bool { ways?.leavesRestToDump ?? false }
+    private var carriesFilePages: Bool { ways?.carriesFilePages ?? false }
 
     /// What the final pass found.
     private struct Final: Sendable {
@@ -90,9 +91,7 @@ final class SourceMemory: @unchecked Sendable {
             try ContainerTracker(
                 kind: TrackerKind(kind), scope: ways.carriesFilePages ? .privateData : .privateAnonymous, processes: processes)
         }
-        kind = ways.tracker
-        leavesRestToDump = ways.leavesRestToDump
-        carriesFiles = ways.carriesFilePages
+        self.ways = ways
     }
 
     // MARK: - Shared memory
@@ -145,7 +144,8 @@ final class SourceMemory: @unchecked Sendable {
         // Only a hash compares with what was read; the others would pay for a lock in vain.
         let tracker = tracker
         let record: PageSender.Witness = { space, runs, bytes in tracker?.recordSent(space.ofProcess, runs, bytes) }
-        let made = PageSender(streams: streams, seed: .random(in: .min ... .max), witness: kind == .contentHash ? record : nil)
+        let made = PageSender(
+            streams: streams, seed: .random(in: .min ... .max), witness: ways?.tracker == .contentHash ? record : nil)
         sender = made
         sending.withLock { $0 = made }
         return made
@@ -329,14 +329,14 @@ final class SourceMemory: @unchecked Sendable {
 
     /// By the areas that the tracker's last look saw.
     private func split(_ runs: [PageRun], of space: SpaceID) -> (anonymous: [PageRun], files: [PageRun]) {
-        guard carriesFiles, let map = tracker?.areas(space) else { return (runs, []) }
+        guard carriesFilePages, let map = tracker?.areas(space) else { return (runs, []) }
         let files = RunList.of(runs, within: map.areas.filter(\.isFileData).map { $0.start..<$0.end })
         return (RunList.of(runs, without: files), files)
     }
 
     private func forget(_ round: Round, _ sender: PageSender) {
         sender.forget(round.gone)
-        if carriesFiles { sender.forget(round.gone.map(\.ofFiles)) }
+        if carriesFilePages { sender.forget(round.gone.map(\.ofFiles)) }
     }
 
     /// For those who watch: how far the present pass is.
