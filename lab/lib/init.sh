@@ -43,7 +43,7 @@ mount_dev() {
 	local name
 	mount -t tmpfs -o nosuid,mode=755 tmpfs "$root/dev"
 	for name in null zero full random urandom tty; do device "$name"; chmod 666 "$root/dev/$name"; done
-	for name in net/tun userfaultfd fuse; do device "$name"; done
+	for name in net/tun userfaultfd fuse cpu_dma_latency; do device "$name"; done
 	mkdir -p "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
 	mount -t devpts -o newinstance,nosuid,noexec,mode=620,gid=5,ptmxmode=666 devpts "$root/dev/pts"
 	mount -t tmpfs -o nosuid,nodev tmpfs "$root/dev/shm"

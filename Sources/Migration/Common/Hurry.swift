@@ -10,6 +10,7 @@ final class Hurry {
     /// Who carries our bytes: ssh and its like. Without them the chain would wait for its slowest link.
     private let carriers: () -> [Int32]
     private var raised: [Int32] = []
+    private var processors: WakefulProcessors?
 
     /// - Parameter carriers: processes that hurry along, asked at the freeze.
     init(carriers: @escaping () -> [Int32]) { self.carriers = carriers }
@@ -18,6 +19,7 @@ final class Hurry {
         if phase.isUrgent && !isOn {
             raised = [getpid()] + carriers()
             for pid in raised { Urgency.raise(pid, to: .worker) }
+            processors = WakefulProcessors()
             isOn = true
         } else if !phase.isUrgent {
             end()
@@ -27,5 +29,6 @@ final class Hurry {
     func end() {
         for pid in raised { Urgency.lower(pid, from: .worker) }
         (raised, isOn) = ([], false)
+        processors = nil
     }
 }
