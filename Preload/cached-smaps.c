@@ -32,8 +32,11 @@ static int open_at(int folder, const char *name, int flags, mode_t mode, openat_
 {
 	int cached = open_cached_smaps(folder, name, next);
 
-	if (cached < 0)
+	if (cached < 0) {
 		martlet_opening(folder, name);
+		if (martlet_was_released())
+			martlet_await_pages(folder, name);
+	}
 	return cached >= 0 ? cached : next(folder, name, flags, mode);
 }
 

@@ -50,6 +50,8 @@ static recv_function next_recv(void)
 
 bool martlet_is_restoring(void) { return restore.pid != 0 && restore.pid == getpid(); }
 
+bool martlet_was_released(void) { return restore.pid != 0; }
+
 /* Martlet is gone or asks for the end. Nothing has been restored, or it dies with us. */
 static void give_up(void) { _exit(1); }
 

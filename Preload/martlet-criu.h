@@ -82,6 +82,12 @@ void martlet_opening(int folder, const char *name);
 /* True from the release of a restore on, in the process that received the request. */
 bool martlet_is_restoring(void);
 
+/* The same, also in the tasks that it forks. */
+bool martlet_was_released(void);
+
+/* To be asked in a restore when a file beneath the folder of images is opened: waits while page maps aren't whole. */
+void martlet_await_pages(int folder, const char *name);
+
 /* Writes the cgroup v2 folder of this process, as seen in this mount namespace. */
 bool martlet_own_cgroup(char *path, size_t size);
 

@@ -45,14 +45,12 @@ extension DestinationDoers {
         if !shipped.pagesStayBehind {
             try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
         }
-        if let files = attempt.withLock({ $0.filePages }) {
-            try steps.time("write pages of files") {
-                try files.complete(shipped.spaces, in: ImageDirectory(path: folders.images))
-            }
-        }
         try steps.time("give shared memory") { try giveShared(shipped, folders) }
+        let files = attempt.withLock { $0.filePages }
+        try files?.announce()
         restoreReleasedAt.store(MonotonicInstant.now.nanoseconds, ordering: .relaxed)
         try runner.release()
+        try steps.time("write pages of files") { try files?.complete(shipped.spaces, in: ImageDirectory(path: folders.images)) }
     }
 
     /// CRIU reaches our descriptors below the folder of images (Preload/shared-memory.c).

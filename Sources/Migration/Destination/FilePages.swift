@@ -53,8 +53,15 @@ final class FilePages: Sendable {
         }
     }
 
+    /// Before the restore is released: it waits (Preload/await-pages.c) where it needs what `complete` writes meanwhile.
+    func announce() throws(SystemError) {
+        _ = try OwnedDescriptor(opening: unfinished, flags: O_WRONLY | O_CREAT, mode: 0o600)
+    }
+
+    private var unfinished: String { "\(folder)/unfinished" }
+
     /// Frozen, when all has landed: completes the images of each process.
-    /// - Throws: in words, when pages are missing, or the images can't be understood or written.
+    /// - Throws: in words, when pages are missing, or the images can't be understood or written. The restore waits until it is killed.
     func complete(_ spaces: [Shipped.Space], in directory: ImageDirectory) throws {
         let known = store.known(where: \.isOfFiles)
         for space in spaces {
@@ -64,6 +71,7 @@ final class FilePages: Sendable {
             }
             try complete(space.pid, space.space.ofFiles, files.live, directory)
         }
+        guard unlink(unfinished) == 0 else { throw SystemError(call: "unlink", subject: unfinished, errno: errno) }
     }
 
     /// The images are read: nobody needs the pages any more.
