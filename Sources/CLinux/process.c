@@ -33,6 +33,18 @@ SAME(LINUX_WAIT_NO_HANG, WNOHANG);
 long linux_wait(int pid, int *status, int options) { long r = syscall(SYS_wait4, pid, status, options, 0); return RESULT(r); }
 
 long linux_set_thread_nice(int nice) { long r = syscall(SYS_setpriority, PRIO_PROCESS, 0, nice); return RESULT(r); }
+long linux_set_thread_slice(unsigned long nanoseconds) {
+    struct { unsigned size, policy; unsigned long flags; int nice; unsigned priority; unsigned long runtime, deadline, period; } a = {0};
+    if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) < 0) return -errno;
+    a.size = sizeof a;
+    a.policy = 0;
+    a.flags = 0;
+    a.priority = 0;
+    a.deadline = a.period = 0;
+    a.runtime = nanoseconds;
+    long r = syscall(SYS_sched_setattr, 0, &a, 0);
+    return RESULT(r);
+}
 long linux_set_nice(int thread, int nice) { long r = syscall(SYS_setpriority, PRIO_PROCESS, thread, nice); return RESULT(r); }
 long linux_set_thread_scheduler(int thread, int policy, int priority) {
     struct { int priority; } p = {priority};

@@ -27,6 +27,8 @@ static inline int linux_status_stop_signal(int s) { return (s >> 8) & 0xff; }
 
 // nice value of the calling thread (a thread is a process to setpriority).
 long linux_set_thread_nice(int nice);
+// Puts the calling thread under SCHED_OTHER with a slice of so many nanoseconds (Linux 6.12; earlier kernels ignore the slice).
+long linux_set_thread_slice(unsigned long nanoseconds);
 // the same of any thread.
 long linux_set_nice(int thread, int nice);
 // policy 1 is SCHED_FIFO, 0 SCHED_OTHER; thread 0 is the calling one.

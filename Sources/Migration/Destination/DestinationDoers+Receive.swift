@@ -92,9 +92,9 @@ extension DestinationDoers {
     }
 
     func adoptData(_ connection: Connection, _ stream: Int) throws {
-        link.add(connection)
-        if stream == LinkProbe.stream { return LinkProbe.receive(connection) }
         let (store, images, streams, frames) = attempt.withLock { ($0.store, $0.images, $0.streams, $0.frames) }
+        link.add(connection, stream: stream, of: streams)
+        if stream == LinkProbe.stream { return LinkProbe.receive(connection) }
         // A session that took over in the fill still takes pages that stayed behind, and nothing else.
         guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")

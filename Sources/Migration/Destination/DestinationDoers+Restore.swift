@@ -170,6 +170,9 @@ extension DestinationDoers {
             mailbox.post(.filled)
             return
         }
+        // The container has just begun to run: it needs the processors more than what is tidied up here.
+        Host.Thread.apply(.yielding)
+        link.fillBegins()
         server.startFill()
         attempt.withLock { $0.filePages }?.forget()
     }

@@ -8,7 +8,11 @@ import Wire
 final class DestinationLink: Sendable {
     private let mailbox: Mailbox<DestinationEvent>
     private let control = Mutex<ControlConnection?>(nil)
-    private let others = Mutex<[Connection]>([])
+    private let others = Mutex(Others())
+    private struct Others {
+        var all: [(connection: Connection, isUrgent: Bool)] = []
+        var isFilling = false
+    }
     private let generation = Atomic<Int>(0)
     /// Takes descriptions of shared memory at once: pages of it may be waiting.
     private let onShared: @Sendable ([SharedObject]) throws -> Void
@@ -31,12 +35,33 @@ final class DestinationLink: Sendable {
             defer { control = fresh }
             return control
         }
+        if others.withLock({ $0.isFilling }) { connection.setPriority(Self.urgent) }
         old?.close("a newer connection took its place")
         mailbox.post(.connected)
     }
 
     /// Notes a connection of the attempt, so that it can be closed.
-    func add(_ connection: Connection) { others.withLock { $0.append(connection) } }
+    /// - Parameter stream: of pages; the last of `streams` carries what threads wait for, as does the second one of a source that dials
+    ///   anew in the fill.
+    func add(_ connection: Connection, stream: Int? = nil, of streams: Int = 0) {
+        others.withLock { others in
+            let isUrgent = stream == (others.isFilling ? 1 : streams)
+            others.all.append((connection, isUrgent))
+            if others.isFilling { Self.rank(connection, isUrgent) }
+        }
+    }
+
+    /// The container runs: what its threads wait for goes before all else, and the rest behind them.
+    func fillBegins() {
+        control.withLock { $0 }?.connection.setPriority(Self.urgent)
+        others.withLock { others in
+            others.isFilling = true
+            for (connection, isUrgent) in others.all { Self.rank(connection, isUrgent) }
+        }
+    }
+
+    private static let urgent = Host.Thread.Priority.realtime(4)
+    private static func rank(_ connection: Connection, _ isUrgent: Bool) { connection.setPriority(isUrgent ? urgent : .yielding) }
 
     /// A connection came over ssh: its other end within this host is an entrance of ours.
     func noteEntrance(of connection: SharedDescriptor) {
@@ -86,9 +111,9 @@ final class DestinationLink: Sendable {
 
     /// Ends what belongs to the attempt; the control connection stays for the last words.
     func closeStreams() {
-        others.withLock { all in
-            for connection in all { connection.close() }
-            all = []
+        others.withLock { others in
+            for (connection, _) in others.all { connection.close() }
+            others.all = []
         }
     }
 }

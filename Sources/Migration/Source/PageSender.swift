@@ -61,6 +61,9 @@ final class PageSender: Sendable {
         if let error = box.error { throw error }
     }
 
+    /// Of the streams' own threads.
+    func setPriority(_ priority: Host.Thread.Priority) { for lane in lanes { lane.stream.connection.setPriority(priority) } }
+
     /// Forgets what was sent of spaces that are no more.
     func forget(_ spaces: [SpaceID]) { for lane in lanes { lane.forget(spaces) } }
 }
@@ -78,7 +81,7 @@ private final class Lane: @unchecked Sendable {
     // SAFETY: `sent` and `buffer` are touched only by `send` and `forget`, which the owner never calls at the same time.
     let number: Int
     private let count: Int
-    private let stream: DataSender
+    let stream: DataSender
     private let counters: PageSender.Counters
     private let witness: PageSender.Witness?
     private var sent: SentPages

@@ -24,6 +24,10 @@ final class RestServer: Sendable {
     /// Answers requests from now on, also those that came before.
     func answer(_ link: SourceLink) throws {
         let requests = Mailbox<PageRequest>()
+        // Each question goes through both hosts' control connections and the urgent stream: none of their threads may wait for a
+        // turn beside those that move everything else.
+        link.setPriority(.realtime(4))
+        urgent.connection.setPriority(.realtime(4))
         link.onWanted { requests.post($0) }
         let memories = Dictionary(work.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
         _ = try Host.Thread(named: "urgent", priority: .realtime(4)) { [urgent] in
@@ -38,7 +42,8 @@ final class RestServer: Sendable {
     /// Sends all, in order. A second call does nothing.
     func sendAll() throws {
         guard !begun.exchange(true, ordering: .relaxed) else { return }
-        try sender.send(work)
+        sender.setPriority(.yielding)
+        try sender.send(work, priority: .yielding)
     }
 
     var pages: Int { work.reduce(0) { $0 + $1.runs.reduce(0) { $0 + $1.count } } }

@@ -140,6 +140,11 @@ final class SourceLink: Sendable {
         try? state.withLock { $0.control }?.send(JSON.encode(message))
     }
 
+    /// Of the control connection's thread.
+    func setPriority(_ priority: Host.Thread.Priority) {
+        state.withLock { $0.control }?.connection.setPriority(priority)
+    }
+
     /// Opens a connection of the attempt.
     func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError)
         -> Connection

@@ -92,6 +92,7 @@ extension FaultLoop {
         shared.changed()
         shared.pusher.withLock { $0.take()?.join() }  // it holds tasks, and so their descriptors
         shared.store.setWatcher(nil)
+        shared.store.setPlacer(nil)
         shared.store.watch(-waiting.count)
         shared.tasks.withLock { $0 = [] }
         (fresh, deferred, waiting, tasks, clients, listener, keeper) = ([], [], [], [:], [:], nil, nil)

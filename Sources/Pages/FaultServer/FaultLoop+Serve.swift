@@ -72,8 +72,15 @@ extension FaultLoop {
                 shared.store.watch(1)
                 lookAgain = true  // it may have landed between the look and the watch
             }
-            if asked.insert(page).inserted { shared.onMissing(page.space, PageRun(start: page.address, count: 1)) }
+            if !asked.contains(page) { ask(page) }
         }
+    }
+
+    /// Asks for a page and the missing ones beside it: who needs one soon needs the next, and each question costs a round trip.
+    private func ask(_ page: PageKey) {
+        let run = ahead.run(page, shared.store, window: shared.options.aroundPages)
+        for index in 0..<run.count { asked.insert(PageKey(space: page.space, address: run.start + UInt64(index * pageSize))) }
+        shared.onMissing(page.space, run)
     }
 
     /// Puts one page: its content, or zeros if the image has none.
@@ -85,9 +92,13 @@ extension FaultLoop {
         guard entry.has(.live, page) else { return zero(fault) }
         if entry.has(.have, page), let slot = entry.slot {
             let answer = fault.task.port.copy(to: fault.address, from: shared.store.core.data.page(slot, page), length: pageSize)
-            return conclude(fault, answer) { statistics.copied += 1 }
+            return conclude(fault, answer) {
+                statistics.copied += 1
+                shared.heat.note(Heat.Spot(task: fault.task, entry: entry, page: page))
+            }
         }
-        if entry.has(.zero, page) { return zero(fault) }
+        // One that was placed is there already: the answer wakes the thread.
+        if entry.has(.zero, page) || entry.has(.placed, page) { return zero(fault) }
         return .waits(PageKey(space: space, address: image))
     }
 

@@ -28,6 +28,7 @@ final class FaultLoop: @unchecked Sendable {
     var deferred: [Fault] = []
     var waiting: [Fault] = []
     var asked: Set<PageKey> = []
+    var ahead = AskAhead()
     var lookAgain = false
     var statistics = FillStatistics()
     var serviceTime = Int64(0), serviceMax = Int64(0)
@@ -170,6 +171,7 @@ final class FaultLoop: @unchecked Sendable {
     @discardableResult
     func readEvents(_ task: FaultTask) -> Bool {
         let now = MonotonicInstant.now
+        shared.heat.noteFaults(at: now)
         var children: [FaultTask] = []
         var gone: [Range<UInt64>] = []
         let count = task.view.withLock { view in

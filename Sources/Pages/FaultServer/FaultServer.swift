@@ -64,6 +64,7 @@ public final class FaultServer: Sendable {
         self.shared = shared
         store = shared.store
         store.setWatcher { [weak shared] in shared?.landed() }
+        if shared.journal.word(.fillStarted).load() != 0 { shared.placeDirectly() }
         let priority: Host.Thread.Priority = shared.options.faultPriority.map { .realtime($0) } ?? .normal
         let pusher = Pusher(shared)
         shared.pusher.withLock { $0 = try? Host.Thread(named: "pusher") { pusher.run() } }
@@ -72,9 +73,10 @@ public final class FaultServer: Sendable {
 
     /// Begins to fill. A second call changes nothing.
     public func startFill() {
-        store.endLandingAhead()
+        shared.placeDirectly()
         shared.journal.word(.fillStarted).store(1)
         shared.changed { $0.started = $0.started ?? .now }
+        store.endLandingAhead()
     }
 
     /// Whether the fill has begun, by this process or by the one that it took over from.

@@ -71,6 +71,8 @@ extension FaultServer {
     public struct Options: Sendable {
         /// Pages put by one call. 16 pages are 64 KB: the best of the sizes tried (commit.md); larger ones let faults wait.
         public var pushPages = 16
+        /// A missing page that a thread waits for is asked for together with the missing ones beside it, in windows of so many pages.
+        public var aroundPages = 16
         /// SCHED_FIFO priority of the fault thread, nil for normal. The pusher always runs at normal priority: a
         /// real-time pusher ruined latency (90-830 ms).
         public var faultPriority: Int32? = 6

@@ -21,6 +21,7 @@ final class FaultShared: Sendable {
     private let landedQueued = Atomic<Bool>(false)
     let pusher = Mutex<Host.Thread?>(nil)
     let counters = Counters()
+    let heat = Heat()
 
     enum Command: Sendable {
         case attach(KeeperLink)

@@ -29,6 +29,30 @@ final class FaultTask: Sendable {
         self.view = Mutex(view)
     }
 
+    /// Puts neighbouring pages of the image where they lie now.
+    /// - Parameters:
+    ///   - most: pages at `source`.
+    ///   - allowed: asked with the view's lock held: whether to go on.
+    /// - Returns: how many pages it is about (fewer than `most` where they don't lie side by side), and the kernel's answer; nil if
+    ///   the first is gone.
+    func put(
+        _ image: UInt64, upTo most: Int, from source: UnsafeRawPointer, if allowed: () -> Bool = { true }
+    ) -> (count: Int, answer: FaultPort.Answer?) {
+        // The view is asked and the page put under one lock: a removal read in between would be undone.
+        view.withLock { view in
+            guard allowed() else { return (0, .again) }
+            guard let place = view.current(of: image, pages: most) else { return (1, nil) }
+            var count = 1
+            while count < place.pages, !view.gone.contains(image + UInt64(count * pageSize)) { count += 1 }
+            func put() -> FaultPort.Answer { port.copy(to: place.address, from: source, length: count * pageSize) }
+            // The kernel looks for a changing layout, then for the area, and only then for a changing layout with both held
+            // (mfill_atomic): a page moved away in between is answered as absent, and would be lost. The lock keeps the
+            // move's event unread, so that it's met when asked again.
+            let answer = put()
+            return (count, answer == .absent ? put() : answer)
+        }
+    }
+
     /// Every page of its image is in it.
     var isFilled: Bool { condition.load(ordering: .acquiring) & 1 != 0 }
     /// The process exited.

@@ -13,6 +13,8 @@ final class Pusher: @unchecked Sendable {
     /// What a task still needs, once all that was there is in it: chunks with missing pages.
     private var todo: [UInt32: [Rest]] = [:]
     private var told: Set<Int32> = []
+    /// Pages of the task at hand that were put out of turn, by chunk.
+    private var outOfTurn: [UInt64: SIMD8<UInt64>] = [:]
 
     /// A chunk and the pages of it that are dealt with.
     private struct Rest {
@@ -26,6 +28,8 @@ final class Pusher: @unchecked Sendable {
         var seen = -1
         while let changes = look(after: seen) {
             seen = changes
+            // Not before the freeze is over: until then everything of Martlet's has a rank.
+            Host.Thread.apply(.yielding)
             for task in order() where !isStopped { fill(task) }
             settle(seen)
         }
@@ -85,6 +89,7 @@ final class Pusher: @unchecked Sendable {
     /// Pushes all that is there; what is missing stays in `todo`.
     private func fill(_ task: FaultTask) {
         guard let space = task.space else { return task.setFilled() }
+        outOfTurn = [:]
         let chunks = todo[task.number] ?? shared.store.chunks(of: space).map { Rest(entry: $0) }
         if shared.options.hotFirst, todo[task.number] == nil {
             for var rest in chunks where !isStopped { _ = push(task, &rest, hotOnly: true) }
@@ -118,6 +123,7 @@ final class Pusher: @unchecked Sendable {
         if entry.isReleased { return .complete }
         // Asked before the pages are looked at: one that lands meanwhile is met the next time.
         let missing = isMissing(task, entry)
+        if let done = outOfTurn[entry.key] { rest.handled |= done }
         if let slot = entry.slot {
             var page = 0
             while let run = nextRun(rest, from: page, hotOnly: hotOnly) {
@@ -166,21 +172,9 @@ final class Pusher: @unchecked Sendable {
         var page = run.lowerBound
         var single = 0  // so many pages one by one, after a call that spanned two areas
         while page < run.upperBound {
-            let most = single > 0 ? 1 : min(shared.options.pushPages, run.upperBound - page)
-            // The view is asked and the page put under one lock: a removal read in between would be undone.
-            let (count, answer) = task.view.withLock { view -> (Int, FaultPort.Answer?) in
-                let image = entry.base + UInt64(page * pageSize)
-                guard let place = view.current(of: image, pages: most) else { return (1, nil) }
-                var count = 1
-                while count < place.pages, !view.gone.contains(image + UInt64(count * pageSize)) { count += 1 }
-                let source = shared.store.core.data.page(slot, page)
-                func put() -> FaultPort.Answer { task.port.copy(to: place.address, from: source, length: count * pageSize) }
-                // The kernel looks for a changing layout, then for the area, and only then for a changing layout with both held
-                // (mfill_atomic): a page moved away in between is answered as absent, and would be lost. The lock keeps the
-                // move's event unread, so that it's met when asked again.
-                let answer = put()
-                return (count, answer == .absent ? put() : answer)
-            }
+            let most = single > 0 ? 1 : min(shared.heat.pagesPerCall(shared.options.pushPages), run.upperBound - page)
+            let image = entry.base + UInt64(page * pageSize)
+            let (count, answer) = task.put(image, upTo: most, from: shared.store.core.data.page(slot, page))
             single = max(0, single - 1)
             switch answer {
             case nil: page += 1  // gone
@@ -199,12 +193,40 @@ final class Pusher: @unchecked Sendable {
                 page += 1
             case .again: sleepThread(.microseconds(50))  // the fault thread reads the events
             case .dead: return .dead
-            case .failed(let code): report(task, entry.base + UInt64(page * pageSize), code)
+            case .failed(let code): report(task, image, code)
             }
             if isStopped { return .stopped }
+            pushNearFaults(task)
         }
         return .complete
     }
+
+    /// What lies behind a page that a thread waited for is needed next: it goes before everything else.
+    private func pushNearFaults(_ task: FaultTask) {
+        for spot in shared.heat.takeSpots() where spot.task === task {
+            let wanted = (spot.page + 1)..<min(spot.page + 1 + Self.pagesNearFault, Chunk.pages)
+            guard !spot.entry.isReleased, let slot = spot.entry.slot, !wanted.isEmpty else { continue }
+            var rest = Rest(entry: spot.entry)
+            rest.handled = outOfTurn[spot.entry.key] ?? .zero
+            guard let run = nextRun(rest, from: wanted.lowerBound, hotOnly: false)?.clamped(to: wanted), !run.isEmpty else {
+                continue
+            }
+            shared.store.core.data.populate(slot, run)
+            var page = run.lowerBound
+            while page < run.upperBound {
+                let most = min(shared.heat.pagesPerCall(shared.options.pushPages), run.upperBound - page)
+                let (count, answer) = task.put(
+                    spot.entry.base + UInt64(page * pageSize), upTo: most, from: shared.store.core.data.page(slot, page))
+                // Whatever else stands in the way is met in turn.
+                guard answer == .done else { break }
+                shared.counters.pushed.wrappingAdd(count, ordering: .relaxed)
+                page += count
+            }
+            Chunk.eachWord(run.lowerBound..<page) { outOfTurn[spot.entry.key, default: .zero][$0] |= $1 }
+        }
+    }
+
+    private static let pagesNearFault = 64
 
     /// Out of memory or an unreadable spill file: told once, tried again. Skipping would turn the page into zeros.
     private func report(_ task: FaultTask, _ address: UInt64, _ code: Int32) {

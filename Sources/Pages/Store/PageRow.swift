@@ -25,20 +25,20 @@ enum Chunk {
     }
 }
 
-/// One entry of the index: six lines of 64 bytes in shared memory.
+/// One entry of the index: seven lines of 64 bytes in shared memory.
 ///
 /// | words | what |
 /// | --- | --- |
 /// | 0 | key: space number in the upper 28 bits, chunk number in the lower 36 |
 /// | 1 | slot in the data file, plus 1; 0 means none |
 /// | 2 | flags: 1 = released (all its pages are in the process, the data is punched out) |
-/// | 8... | have, zero, live, gone, hot: 8 words each, a bit a page |
+/// | 8... | have, zero, live, gone, hot, placed: 8 words each, a bit a page |
 struct ChunkEntry: @unchecked Sendable {
     // SAFETY: points into the shared index mapping, which outlives every user of the store; all access is atomic.
     let words: UnsafeMutablePointer<Atomic<UInt64>>
-    static let wordCount = 48
+    static let wordCount = 56
 
-    enum Row: Int { case have = 8, zero = 16, live = 24, gone = 32, hot = 40 }
+    enum Row: Int { case have = 8, zero = 16, live = 24, gone = 32, hot = 40, placed = 48 }
 
     var key: UInt64 { words[0].load(ordering: .acquiring) }
     /// Chunk's first address.
@@ -79,7 +79,18 @@ struct ChunkEntry: @unchecked Sendable {
 
     /// Live pages whose content is not known and which somebody still needs.
     func missing(_ index: Int) -> UInt64 {
-        isReleased ? 0 : word(.live, index) & ~(word(.have, index) | word(.zero, index) | word(.gone, index))
+        if isReleased { return 0 }
+        return word(.live, index) & ~(word(.have, index) | word(.zero, index) | word(.gone, index) | word(.placed, index))
     }
+
+    /// The first stretch of missing pages that begins within a range.
+    func missingRun(in pages: Range<Int>) -> Range<Int>? {
+        guard let first = pages.first(where: { isMissing($0) }) else { return nil }
+        var end = first + 1
+        while end < pages.upperBound, isMissing(end) { end += 1 }
+        return first..<end
+    }
+
+    func isMissing(_ page: Int) -> Bool { missing(page >> 6) >> UInt64(page & 63) & 1 != 0 }
     var hasMissing: Bool { (0..<Chunk.words).contains { missing($0) != 0 } }
 }

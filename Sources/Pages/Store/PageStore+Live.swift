@@ -47,7 +47,7 @@ extension PageStore {
     /// Forgets a space: its process called execve or exited. Its number isn't used again.
     public func drop(_ space: SpaceID) {
         forEachChunk(of: space) { entry in
-            for row in [ChunkEntry.Row.live, .zero, .gone, .hot] { entry.clear(row, 0..<Chunk.pages) }
+            for row in [ChunkEntry.Row.live, .zero, .gone, .hot, .placed] { entry.clear(row, 0..<Chunk.pages) }
             let dropped = entry.clear(.have, 0..<Chunk.pages)
             if dropped > 0 { core.index.header(.storedPages).add(-dropped) }
             releaseSlot(entry)
@@ -70,6 +70,16 @@ extension PageStore {
         entry.setReleased()  // first the flag, then the hole: nobody takes a hole for content
         guard let slot = entry.slot else { return }
         try? core.data.punch(slot)
+    }
+
+    /// The missing pages beside a page and with it, of so many before and behind it, within its chunk.
+    func missingAround(_ space: SpaceID, _ address: UInt64, before: Int, behind: Int) -> PageRun {
+        let page = Int(address >> 12) & (Chunk.pages - 1)
+        guard let entry = find(space, address) else { return PageRun(start: address, count: 1) }
+        var first = page, end = page + 1
+        while first > max(0, page - before), entry.isMissing(first - 1) { first -= 1 }
+        while end < min(Chunk.pages, page + 1 + behind), entry.isMissing(end) { end += 1 }
+        return PageRun(start: entry.base + UInt64(first * pageSize), count: end - first)
     }
 
     // MARK: asking

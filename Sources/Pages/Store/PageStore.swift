@@ -6,8 +6,9 @@ import Synchronization
 /// The destination's pages by space and address, round after round landing in place.
 ///
 /// For each page the store knows: *have* (content stored), *zero* (known to be zero), *live* (exists at the freeze, as
-/// the source announced it), *gone* (removed by the restored process), *hot* (changed in late rounds). live without have
-/// or zero is *missing*: it must be fetched from the source.
+/// the source announced it), *gone* (removed by the restored process), *hot* (changed in late rounds), *placed* (came after the
+/// release and went straight into its process). live without have, zero, gone or placed is *missing*: it must be fetched
+/// from the source.
 ///
 /// Data and index lie in two descriptors that another process (the keeper) can map: it sees every change at once, and
 /// the death of this process loses nothing that `land` returned for.
@@ -21,6 +22,10 @@ public final class PageStore: Sendable {
     /// Someone waits for missing pages: landing calls `watcher` while this isn't 0.
     private let watched = Atomic<Int>(0)
     private let watcher = Mutex(Watcher())
+    /// Takes pages that a process waits for past the store; see `setPlacer`.
+    private let placer = Mutex(Placer())
+    private let places = Atomic<Bool>(false)
+    struct Placer { var body: (@Sendable (ChunkEntry, Range<Int>, UnsafeRawBufferPointer) -> Int)? }
     /// In a structure: a bare function in a Mutex is wrapped once more by each access, because it goes through a generic inout, and
     /// every call then walks through all wrappers. (Of 850 MB that followed a release the receivers spent three quarters so.)
     private struct Watcher { var body: (@Sendable () -> Void)? }
@@ -81,6 +86,10 @@ public final class PageStore: Sendable {
     /// give its part back: that ends, and the pages are tried once more.
     private func landInChunk(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError)
     {
+        let placed = place(key, pages, bytes)
+        if placed == pages.count { return }
+        let pages = (pages.lowerBound + placed)..<pages.upperBound
+        let bytes = UnsafeRawBufferPointer(rebasing: bytes[(placed * pageSize)...])
         do throws(StoreError) {
             try landOnce(key, pages, bytes, hot)
         } catch {
@@ -88,6 +97,12 @@ public final class PageStore: Sendable {
             endLandingAhead()
             try landOnce(key, pages, bytes, hot)
         }
+    }
+
+    /// - Returns: how many pages, from the first on, the store needn't keep.
+    private func place(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer) -> Int {
+        guard places.load(ordering: .acquiring), let entry = core.index.find(key) else { return 0 }
+        return placer.withLock { $0.body }?(entry, pages, bytes) ?? 0
     }
 
     private func landOnce(_ key: UInt64, _ pages: Range<Int>, _ bytes: UnsafeRawBufferPointer, _ hot: Bool) throws(StoreError) {
@@ -129,6 +144,12 @@ public final class PageStore: Sendable {
     // MARK: landing watched by the fault server
 
     func setWatcher(_ body: (@Sendable () -> Void)?) { watcher.withLock { $0.body = body } }
+    /// From now on what lands goes to `body` first, on the receivers' threads. It returns how many of the pages, from the first on, are
+    /// dealt with: they went where they are needed, or nobody needs them. The rest lands as ever.
+    func setPlacer(_ body: (@Sendable (ChunkEntry, Range<Int>, UnsafeRawBufferPointer) -> Int)?) {
+        placer.withLock { $0.body = body }
+        places.store(body != nil, ordering: .releasing)
+    }
     func watch(_ change: Int) { watched.wrappingAdd(change, ordering: .sequentiallyConsistent) }
     private func notifyWatcher() {
         // Sequentially consistent on both sides: either the waiter sees the page's bit, or this sees the waiter.

@@ -11,7 +11,7 @@ import Synchronization
 ///     0        header, 8 words (see `Word`)
 ///     4096     buckets: UInt32 each, entry number + 1, open addressing
 ///     ...      free slots: UInt32 each, a stack
-///     ...      entries: 384 bytes each, in the order of their creation (see `ChunkEntry`)
+///     ...      entries: 448 bytes each, in the order of their creation (see `ChunkEntry`)
 ///
 /// Readers take no lock: an entry is published by the store to its bucket, after its key. Only one process adds
 /// entries at a time, under a lock of its own. A writer that is killed half-way leaves at worst an unused entry or slot.
@@ -28,7 +28,7 @@ struct StoreIndex: ~Copyable, @unchecked Sendable {
     enum Word: Int { case magic, version, maxChunks, maxSlots, chunkCount, nextSlot, freeCount, storedPages, limit }
     /// "MARTLETS" read as a little-endian number.
     private static let magic: UInt64 = 0x5354_454C_5452_414D
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
     private static let entryBytes = ChunkEntry.wordCount * 8
     /// Entries are allocated this far ahead, so that touching one never meets a full host unprepared.
     private static let step = 1 << 20

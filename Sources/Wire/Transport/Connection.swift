@@ -1,5 +1,5 @@
 import CLinux
-import Host
+public import Host
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -103,6 +103,11 @@ public final class Connection: Sendable {
             greeter.value.handOver(context)
             try? channel.syncOptions?.setOption(.autoRead, value: true)
         }
+    }
+
+    /// Of the connection's thread, from now on.
+    public func setPriority(_ priority: Host.Thread.Priority) {
+        channel.eventLoop.execute { Host.Thread.apply(priority) }
     }
 
     /// Gives an error of the transport the form of this room.

@@ -23,7 +23,7 @@ struct Observation: Codable, Sendable {
     var problem: String?
 }
 
-/// `downtime watch ADDRESS PORT RATE KEYS`: the client. Says "watching", works until its input ends, verifies, prints its observation.
+/// `downtime watch ADDRESS PORT RATE KEYS [WINDOW]`: the client, which counts writes in windows of so many ms (50). Says "watching", works until its input ends, verifies, prints its observation.
 enum Watch {
     /// What the two threads leave behind; each holds its lock until it ends.
     private final class Outcomes: Sendable {
@@ -32,19 +32,21 @@ enum Watch {
     }
 
     static func run(_ arguments: [String]) throws {
-        guard arguments.count == 4, let port = UInt16(arguments[1]), let rate = Int(arguments[2]), let keys = Int(arguments[3])
+        guard (4...5).contains(arguments.count), let port = UInt16(arguments[1]), let rate = Int(arguments[2]),
+            let keys = Int(arguments[3]), let window = arguments.count == 5 ? Int64(arguments[4]) : 50, window > 0
         else {
-            throw Failure("usage: downtime watch ADDRESS PORT RATE KEYS (RATE 0: no writer)")
+            throw Failure("usage: downtime watch ADDRESS PORT RATE KEYS [WINDOW] (RATE 0: no writer)")
         }
         let address = try socketAddress(arguments[0], port)
         let stop = StopSign()
         let poller = Poller(address: address, stop: stop)
-        let writer = Writer(address: address, keys: max(keys, 1), rate: max(rate, 1), start: now(), stop: stop, poller: poller)
+        var writer = Writer(address: address, keys: max(keys, 1), rate: max(rate, 1), start: now(), stop: stop, poller: poller)
+        writer.window = window * millisecond
         if rate > 0 { try writer.prepare() }
 
         let outcomes = Outcomes()
         let polling = Thread { outcomes.polled.withLock { $0 = poller.run() } }
-        let writing = rate > 0 ? Thread { outcomes.written.withLock { $0 = writer.run() } } : nil
+        let writing = rate > 0 ? Thread { [writer] in outcomes.written.withLock { $0 = writer.run() } } : nil
         say("watching")
         var byte: UInt8 = 0
         while read(0, &byte, 1) > 0 {}
@@ -61,7 +63,7 @@ enum Watch {
         let observation = Observation(
             replies: polled.replies, reconnects: polled.reconnects, longestGap: polled.longest, gaps: polled.gaps,
             writes: written.acknowledged, lost: lost, writerReconnects: written.reconnects,
-            writerLongestGapMS: written.longestGapMS, start: writer.start, windowMS: milliseconds(Writer.window),
+            writerLongestGapMS: written.longestGapMS, start: writer.start, windowMS: milliseconds(writer.window),
             windows: written.windows, problem: written.refusal)
         say(String(decoding: try JSONEncoder().encode(observation), as: UTF8.self))
     }

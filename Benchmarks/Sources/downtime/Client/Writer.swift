@@ -29,7 +29,8 @@ struct Writer {
     static let set = Array("SET".utf8)
     static let valueSize = 1000
     static let batch = 16
-    static let window = 50 * millisecond
+    /// How finely acknowledged writes are counted.
+    var window = 50 * millisecond
     /// The service answers others but not us for this long: our connection didn't survive.
     var patience = 100 * millisecond
 
@@ -79,7 +80,7 @@ struct Writer {
     }
 
     private func count(_ writes: Int, _ at: Int64, _ outcome: inout Outcome) {
-        let index = Int((at - start) / Self.window)
+        let index = Int((at - start) / window)
         while outcome.windows.count <= index { outcome.windows.append(0) }
         outcome.windows[index] += writes
     }
