@@ -59,7 +59,8 @@ public enum Migrator {
             migration: migration, peer: request.destination.description, options: request.options,
             container: source.description, capabilities: HostSurvey.capabilities(),
             findings: source.findings(for: request.options),
-            recovery: source.recovery(migration, request.options), facts: JSON.text(facts))
+            recovery: source.recovery(migration, request.options), facts: JSON.text(facts),
+            seed: parts?.memory.seed ?? 0)
         let doers = SourceDoers(
             migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts,
             nice: request.options.nice)

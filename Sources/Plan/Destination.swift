@@ -12,6 +12,8 @@ public enum DestinationEvent: Hashable, Sendable {
     /// `check` ended. The facts say where this attempt's things will be; they go into `opened`.
     case checked(Findings, RecoveryFacts)
     case prepared(Prepared)
+    /// `resume` ended: nothing of earlier connections will land any more.
+    case resumed(Int)
     /// The restore waits for its request.
     case restoreHeld
     /// Every task is restored, none has run, the cgroup is frozen.
@@ -48,6 +50,8 @@ public enum DestinationAction: Hashable, Sendable {
     case check(Offer)
     /// Session folder, bundle, store, network namespace; take files and pages from now on → `prepared`.
     case prepare(PrepareOrder)
+    /// End earlier connections, wait until what came on them has landed; compare hashes from now on → `resumed`.
+    case resume(Resumption)
     /// `runc restore` up to the held request → `restoreHeld`.
     case startRestore
     /// The source's port is closed: close ours again, announce the address. No event.
@@ -68,7 +72,7 @@ public enum DestinationAction: Hashable, Sendable {
 }
 
 public enum DestinationStep: Hashable, Sendable {
-    case check, prepare, startRestore, restore, thaw, fill, discard, clean
+    case check, prepare, receive, resume, startRestore, restore, thaw, fill, discard, clean
     case journal(JournalRecord.Kind)
 }
 
@@ -79,4 +83,6 @@ public enum DestinationTimer: String, Hashable, Sendable, CaseIterable {
     case again
     /// Filled and no `bye`.
     case bye
+    /// The source was lost while it copied, and did not come back.
+    case returning
 }

@@ -7,9 +7,10 @@ extension DestinationMachine {
         case .started: return settle()
         case .received(.offer(let offer)) where !state.opened:
             container = offer.container.id
+            state.keepFor = offer.options.retryFor
             state.stage = .checking(wrongVersion: offer.version == Offer.currentVersion ? nil : offer.version)
             return [.enter(.check), .check(offer)]
-        case .received(.release): return [.send(.state(standing))]
+        case .received(.release), .received(.resume): return [.send(.state(standing))]
         default: return untouched(event)
         }
     }
@@ -87,12 +88,12 @@ extension DestinationMachine {
         case .received(.standBy):
             state.stage = .starting
             return [.startRestore]
-        default: return nil
+        default: return returning(event)
         }
     }
 
     mutating func starting(_ event: DestinationEvent) -> [DestinationAction]? {
-        guard event == .restoreHeld else { return nil }
+        guard event == .restoreHeld else { return returning(event) }
         state.stage = .standing
         return [.send(.standingBy)]
     }
@@ -100,10 +101,31 @@ extension DestinationMachine {
     mutating func standing(_ event: DestinationEvent) -> [DestinationAction]? {
         switch event {
         case .received(.standBy): return [.send(.standingBy)]
-        case .received(.cut): return [.enter(.cut), .takeAddress]
+        case .received(.cut):
+            state.frozen = true
+            return [.enter(.cut), .takeAddress]
         case .received(.shipped(let shipped)):
             state.stage = .restoring
             return [.enter(.restore), .releaseRestore(shipped)]
+        default: return returning(event)
+        }
+    }
+
+    /// The source is lost while its container runs: what came is kept for a while, and it may come back.
+    private mutating func returning(_ event: DestinationEvent) -> [DestinationAction]? {
+        switch event {
+        case .peerLost(let problem):
+            guard state.keepFor > 0, !state.frozen else { return nil }
+            let limit = Duration.seconds(state.keepFor) + Patience.returning
+            let words = "\(problem.what): \(problem.why); what came is kept for \(limit.components.seconds) s"
+            return [.note(words), .startTimer(.returning, limit)]
+        case .received(.resume(let resumption)): return [.resume(resumption)]
+        case .resumed(let number):
+            // Losses that were told meanwhile were those of the earlier connections.
+            state.connected = true
+            return [.stopTimer(.returning), .send(.resumed(number))]
+        case .timer(.returning):
+            return discard(Problem(what: "receive the container", why: "the source was lost and did not come back in time"))
         default: return nil
         }
     }

@@ -108,7 +108,7 @@ extension DestinationMachine {
 
     mutating func discard(_ why: Problem) -> [DestinationAction] {
         state.stage = .discarding(why)
-        return [.note("\(why.what): \(why.why)"), .stopTimer(.verdict), .discard]
+        return [.note("\(why.what): \(why.why)"), .stopTimer(.verdict), .stopTimer(.returning), .discard]
     }
 
     mutating func discarding(_ why: Problem, _ event: DestinationEvent) -> [DestinationAction] {
@@ -140,7 +140,7 @@ extension DestinationMachine {
 
     mutating func aborted(_ why: Problem, _ event: DestinationEvent) -> [DestinationAction] {
         switch event {
-        case .received(.release), .received(.abort): return [.send(.aborted(reason: why.why))]
+        case .received(.release), .received(.abort), .received(.resume): return [.send(.aborted(reason: why.why))]
         case .received(.bye), .peerLost, .timer(.bye), .interrupted: return finish(Ending(.rolledBack, problem: why))
         default: return []
         }

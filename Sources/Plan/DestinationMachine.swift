@@ -48,6 +48,10 @@ struct DestinationState: Hashable, Sendable {
 
     var stage: Stage = .idle
     var connected = false
+    /// How long the source may be lost while it copies, s. From its offer.
+    var keepFor = 0
+    /// The source's container is frozen, or about to be.
+    var frozen = false
     /// Some of its own things may be on this host.
     var opened = false
 }

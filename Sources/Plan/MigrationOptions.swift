@@ -42,6 +42,9 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
     public var dryRun = false
     /// Whole seconds from the start to the decision; nil: no limit.
     public var timeout: Int?
+    /// How long the source tries to reach the destination again, in seconds, when the link is lost before the freeze; 0: not at
+    /// all. The container runs meanwhile.
+    public var retryFor = 60
     /// Whether pages may still be at the source when the container runs at the destination.
     public var allowPostCopy = true
     public var tracker: Tracker = .auto
@@ -84,6 +87,7 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
             !autoConverge || method.hasRounds && method != .hybrid, "--auto-converge", "",
             "has no rounds to help in method \(method.rawValue)", "use auto or pre-copy")
         if let timeout { check(timeout > 0, "--timeout", "\(timeout)", "must be at least 1 s") }
+        check((0...86_400).contains(retryFor), "--retry-for", "\(retryFor)", "must be 0 (not at all) to 86400 s")
         for path in copyVolumes { check(path.hasPrefix("/"), "--copy-volume", path, "must be an absolute path") }
         check(
             !replaceVolumes || copyAllVolumes || !copyVolumes.isEmpty, "--replace-volumes", "", "has no volume to replace",

@@ -15,6 +15,9 @@ extension PeerMessage: Codable {
         case .release: "release"
         case .abort: "abort"
         case .bye: "bye"
+        case .resume: "resume"
+        case .resumed: "resumed"
+        case .differing: "differing"
         case .findings: "findings"
         case .prepared: "prepared"
         case .standingBy: "standing-by"
@@ -46,6 +49,9 @@ extension PeerMessage: Codable {
         case .roundMark(let body): try message.encode(body, forKey: .body)
         case .wanted(let body): try message.encode(body, forKey: .body)
         case .sharedMemory(let body): try message.encode(body, forKey: .body)
+        case .resume(let body): try message.encode(body, forKey: .body)
+        case .resumed(let body): try message.encode(body, forKey: .body)
+        case .differing(let body): try message.encode(body, forKey: .body)
         case .abort(let reason), .aborted(let reason): try message.encode(Reason(reason: reason), forKey: .body)
         case .standBy, .cut, .release, .bye, .standingBy, .ready, .filled, .inquire: break
         }
@@ -65,6 +71,9 @@ extension PeerMessage: Codable {
         case "release": self = .release
         case "abort": self = .abort(reason: try body(Reason.self).reason)
         case "bye": self = .bye
+        case "resume": self = .resume(try body())
+        case "resumed": self = .resumed(try body())
+        case "differing": self = .differing(try body())
         case "findings": self = .findings(try body())
         case "prepared": self = .prepared(try body())
         case "standing-by": self = .standingBy

@@ -23,6 +23,8 @@ public enum PeerMessage: Hashable, Sendable {
     case abort(reason: String)
     /// Where do you stand? Answered by `state`.
     case inquire
+    /// The source is back after a loss in the copy: end what is left of the earlier connections. Answered by `resumed`.
+    case resume(Resumption)
     /// The source has no more to say. No answer.
     case bye
 
@@ -33,6 +35,11 @@ public enum PeerMessage: Hashable, Sendable {
     case findings(Findings)
     case prepared(Prepared)
     case standingBy
+    /// Nothing of the earlier connections will land any more; new ones may come. With the number of the `resume`.
+    case resumed(Int)
+    /// Pages of which something else came than what the source asked for by its hashes, or nothing; for the doers, the machines
+    /// ignore it.
+    case differing([PageRequest])
     /// The restored tasks are held, `ready` is on disk. Said again now and then, until the source gives its verdict:
     /// `release`, `abort`, or nothing yet.
     case ready
@@ -88,7 +95,7 @@ public enum DestinationStanding: Hashable, Sendable {
 
 public struct Offer: Hashable, Sendable, Codable {
     /// Version of the control protocol; the destination refuses one that it does not know.
-    public static let currentVersion = 3
+    public static let currentVersion = 4
 
     public var version: Int
     public var migration: MigrationID
@@ -198,6 +205,17 @@ public struct Running: Hashable, Sendable, Codable {
         self.thawedAt = thawedAt
         self.pid = pid
         self.steps = steps
+    }
+}
+
+public struct Resumption: Hashable, Sendable, Codable {
+    /// From 1 on.
+    public var number: Int
+    /// Of the hashes of pages that the source will compare; nil when none was sent yet.
+    public var seed: UInt64?
+    public init(number: Int, seed: UInt64? = nil) {
+        self.number = number
+        self.seed = seed
     }
 }
 

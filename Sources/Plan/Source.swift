@@ -12,11 +12,15 @@ public struct SourceOrder: Hashable, Sendable {
     public var recovery: RecoveryFacts
     /// For the offer: what only the doers read.
     public var facts: String
+    /// Of the hashes by which pages are compared; drawn for each migration, so that nobody can prepare two that look the same.
+    public var seed: UInt64
 
     public init(
         migration: MigrationID, peer: String, options: MigrationOptions, container: ContainerDescription,
-        capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts, facts: String = ""
+        capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts, facts: String = "",
+        seed: UInt64 = 0
     ) {
+        self.seed = seed
         self.migration = migration
         self.peer = peer
         self.options = options
@@ -68,6 +72,8 @@ public enum SourceEvent: Hashable, Sendable {
     /// Ctrl-C or a termination signal.
     case interrupted
     case timer(SourceTimer)
+    /// A `syncFiles` or `startRound` ended early because the link was lost, which its own event tells too.
+    case cutShort(SourceStep)
     /// An action failed.
     case failed(SourceStep, Problem)
     /// `martlet recover --run-here` at the source, confirmed by a person.
@@ -86,6 +92,8 @@ public enum SourceAction: Hashable, Sendable {
     case announce(FreezeDecision)
     /// Dial the peer (dropping any earlier connection) → `connected` or `connectionFailed`.
     case connect
+    /// End all connections, so that nothing waits for them any more. No event.
+    case hangUp
     /// Dropped silently if there is no connection.
     case send(PeerMessage)
     /// Append and fsync → `journalWritten`, or `failed(.journal(kind))` when it is not known to be on disk.
@@ -169,6 +177,8 @@ public enum SourceTimer: String, Hashable, Sendable, CaseIterable {
     case retry
     /// Give up trying; the journal stays open.
     case patience
+    /// The link was lost before the freeze and did not come back: roll back.
+    case reconnect
 }
 
 /// Durations of the machines' timers.
@@ -182,6 +192,9 @@ public enum Patience {
     public static let frozen = Duration.seconds(30)
     /// Between attempts to reach a destination in doubt. The container stands still meanwhile: keep it short.
     public static let retry = Duration.milliseconds(500)
+    /// How much longer than the source a destination waits for its return: the two notice a loss up to 16 s apart, and a connection
+    /// that is tried last takes its time.
+    public static let returning = Duration.seconds(30)
     /// How long a decided source keeps trying before it ends with "failed, needs recover".
     public static let decided = Duration.seconds(120)
     /// Between reminders of a ready destination.

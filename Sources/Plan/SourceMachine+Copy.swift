@@ -101,9 +101,14 @@ extension SourceMachine {
             let ask = order?.options.maxRounds == 1 ? askForCompanions(&companions) : []
             state.stage = .copying(round: 0, companions)
             return [.enter(.copy(round: 0)), .startRound(0)] + ask
+        case .peerLost(let problem) where prepared: return pause(.preparing, .init(), work: .files, problem)
+        case .cutShort(.syncFiles) where prepared: return pause(.preparing, .init(), work: [], Self.cutShort)
         default: return nil
         }
     }
+
+    /// Of work that noticed the loss before anybody else.
+    static let cutShort = Problem(what: "copy the container", why: "a connection was lost")
 
     /// Freeze at once. These files are as fresh as another pass could make them.
     private mutating func withoutRounds() -> [SourceAction] {
@@ -119,6 +124,11 @@ extension SourceMachine {
         if let companions = joined(companions, event) {
             state.stage = .copying(round: round, companions)
             return companions.standingBy ? [.stopTimer(.answer)] : []
+        }
+        if let point = lost(event) {
+            var work: SourceState.Pause.Work = companions.asked && !companions.filesSynced ? [.round, .files] : .round
+            work.subtract(point.ended)
+            return pause(.copying(round: round), companions, work: work, point.problem)
         }
         guard case .roundFinished(let report) = event else { return nil }
         state.dirtyPages = report.dirtyPages
@@ -145,6 +155,16 @@ extension SourceMachine {
         return announce + arm(.everything, companions)
     }
 
+    /// What a loss ended already, and why; nil if the event is none.
+    private func lost(_ event: SourceEvent) -> (ended: SourceState.Pause.Work, problem: Problem)? {
+        switch event {
+        case .peerLost(let problem): ([], problem)
+        case .cutShort(.round): (.round, Self.cutShort)
+        case .cutShort(.syncFiles): (.files, Self.cutShort)
+        default: nil
+        }
+    }
+
     private mutating func another(_ round: Int, _ companions: SourceState.Companions) -> [SourceAction] {
         var companions = companions
         let ask = askForCompanions(&companions)
@@ -153,6 +173,10 @@ extension SourceMachine {
     }
 
     mutating func gathering(_ round: Int, _ companions: SourceState.Companions, _ event: SourceEvent) -> [SourceAction]? {
+        if let point = lost(event) {
+            let work: SourceState.Pause.Work = companions.filesSynced ? [] : .files
+            return pause(.copying(round: round + 1), companions, work: work.subtracting(point.ended), point.problem)
+        }
         guard let companions = joined(companions, event) else { return nil }
         let stop: [SourceAction] = event == .received(.standingBy) ? [.stopTimer(.answer)] : []
         guard companions.all else {

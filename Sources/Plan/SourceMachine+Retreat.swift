@@ -14,6 +14,7 @@ extension SourceMachine {
         case .containerExited: return retreat(Ending(.failed, problem: Self.exited))
         case .peerLost(let problem): return retreat(Ending(.rolledBack, problem: problem))
         case .failed(_, let problem): return retreat(Ending(.rolledBack, problem: problem))
+        case .cutShort: return retreat(Ending(.rolledBack, problem: Self.cutShort))
         case .timer(.deadline):
             let why = Problem(what: "migrate", why: "the time of --timeout is over", hint: "give more time, or lower the load")
             return retreat(Ending(.rolledBack, problem: why))
@@ -49,7 +50,7 @@ extension SourceMachine {
         var actions: [SourceAction] = [.rollBack(state.touched.undo)]
         if !told, state.link == .up { actions.append(.send(.abort(reason: reason))) }
         if !wasDecided { actions.append(record(.aborted, reason: reason)) }
-        return actions + [.stopTimer(.deadline), .stopTimer(.answer), .stopTimer(.frozen)]
+        return actions + [.stopTimer(.deadline), .stopTimer(.answer), .stopTimer(.frozen), .stopTimer(.reconnect)]
     }
 
     mutating func rollingBack(_ retreat: SourceState.Retreat, _ event: SourceEvent) -> [SourceAction] {

@@ -79,6 +79,7 @@ public struct SourceMachine: ~Copyable, Sendable {
             return preparing(prepared: prepared, files: files, event) ?? undecided(event)
         case .copying(let round, let companions): return copying(round, companions, event) ?? undecided(event)
         case .gathering(let round, let companions): return gathering(round, companions, event) ?? undecided(event)
+        case .pausing(let pause): return pausing(pause, event) ?? undecided(event)
         case .arming(let pass, let companions, let journaled):
             return arming(pass, companions, journaled, event) ?? undecided(event)
         case .cutting(let pass): return cutting(pass, event) ?? undecided(event)

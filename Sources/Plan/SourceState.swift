@@ -42,6 +42,30 @@ struct SourceState: Hashable, Sendable {
         var shipped: Shipped?
     }
 
+    /// The link was lost while the container runs.
+    struct Pause: Hashable, Sendable {
+        enum Point: Hashable, Sendable {
+            /// The files' first pass.
+            case preparing
+            /// The next round to be done.
+            case copying(round: Int)
+        }
+        /// What of before the loss goes on.
+        struct Work: OptionSet, Hashable, Sendable {
+            let rawValue: Int
+            static let round = Work(rawValue: 1)
+            static let files = Work(rawValue: 2)
+        }
+        var point: Point
+        var companions: Companions
+        var work: Work
+        /// Of the loss; the destination answers with it.
+        var number: Int
+        /// Nothing of the earlier connections will land there any more.
+        var agreed = false
+        var problem: Problem
+    }
+
     /// On the way back to a container that runs here.
     struct Retreat: Hashable, Sendable {
         var ending: Ending
@@ -60,13 +84,15 @@ struct SourceState: Hashable, Sendable {
         case offering
         /// Writing `opened`. → preparing, rollingBack
         case opening
-        /// → copying, arming, rollingBack
+        /// → copying, arming, pausing, rollingBack
         case preparing(prepared: Bool, filesSynced: Bool)
-        /// → copying (next round), gathering, arming, rollingBack
+        /// → copying (next round), gathering, arming, pausing, rollingBack
         case copying(round: Int, Companions)
         /// The rounds would be over, but the companions are not there: they come before one more round, because what the
-        /// workload dirties while they start would lengthen the freeze. → copying (next round), rollingBack
+        /// workload dirties while they start would lengthen the freeze. → copying (next round), pausing, rollingBack
         case gathering(round: Int, Companions)
+        /// The link is lost; nothing is frozen. → preparing, copying, rollingBack
+        case pausing(Pause)
         /// Writing `frozen`, waiting for the companions. → cutting, rollingBack
         case arming(FinalPass, Companions, journaled: Bool)
         /// → freezing, rollingBack
@@ -107,6 +133,8 @@ struct SourceState: Hashable, Sendable {
     /// The container ended, whoever did it: nothing runs here any more that could run on.
     var exited = false
     var link: Link = .down
+    /// How often the link was lost and waited for.
+    var losses = 0
     var touched: Touched = []
     var convergence: Convergence?
     /// What both hosts can do; nil until the destination has told.

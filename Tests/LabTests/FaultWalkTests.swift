@@ -13,13 +13,13 @@ extension InTheLab {
         /// The points that `make test` walks: those where a wrong step costs a copy or makes a second one, on both sides, and
         /// every kind of fault at least once. All of them walk with MARTLET_LAB_SLOW=1.
         static let quick = [
-            "source.prepare.fail", "source.copy.kill", "source.copy.cut-link",
+            "source.prepare.fail", "source.copy.kill", "source.copy.cut-link", "source.copy-1.cut-link",
             "source.cut.kill", "source.freeze.kill", "source.freeze.kill-keeper", "source.capture.kill",
             "source.capture.kill-criu", "source.capture.hang", "source.ship.kill", "source.ship.kill-criu", "source.restore.kill",
             "source.restore.cut-link",
             "source.decide.kill", "source.decide.fail-journal", "source.decide.cut-link", "source.release.kill",
             "source.release.cut-link", "source.fill.kill", "source.clean.kill",
-            "destination.check.kill", "destination.prepare.fail", "destination.copy.kill",
+            "destination.check.kill", "destination.prepare.fail", "destination.copy.kill", "destination.copy.cut-link",
             "destination.cut.cut-link", "destination.cut.kill-criu", "destination.restore.kill", "destination.restore.kill-criu",
             "destination.restore.fail",
             "destination.restore.hang", "destination.decide.kill", "destination.decide.fail-journal",

@@ -37,6 +37,82 @@ extension InTheLab {
             }
         }
 
+        /// Every connection is reset, or the cable is pulled until both ends have noticed; in the first round, when most is on its way.
+        @Test(arguments: ["reset", "cable"])
+        func `a copy whose link is lost goes on without sending everything again`(_ how: String) throws {
+            let workload = Redis("lab-resume", memory: "96M", pause: 0.002)
+            try withWorkload(workload, on: lab.alpha) { world in
+                try workload.beginLoad()
+                try lab.script("link", [lab.beta.name, "--rate", "200mbit"])
+                defer { _ = try? lab.script("link", [lab.beta.name, "--clear"]) }
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, options: ["--compress", "none"])
+                try #require(migration.says { ($0.bytesLeft ?? .max) < 60 << 20 && $0.phase == "copy" })
+                if how == "reset" {
+                    try lab.alpha.shell("ss -K dst \(lab.beta.address) dport = 7077")
+                } else {
+                    try lab.script("link", [lab.beta.name, "--cut"])
+                    defer { _ = try? lab.script("link", [lab.beta.name, "--restore"]) }
+                    #expect(migration.tells("the container runs on"))
+                }
+                let outcome = try migration.outcome()
+                try lab.script("link", [lab.beta.name, "--clear"])
+                #expect(outcome.events.contains { $0.text?.contains("is there again") == true }, "\(outcome)")
+                try workload.endLoad()
+                try expectMoved(outcome, workload, to: lab.beta, world)
+                let report = try #require(outcome.report)
+                #expect(report.bytesSent * 10 < report.memoryBytes * 13, "\(report.bytesSent) of \(report.memoryBytes) bytes")
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
+        /// Versions of a page that were on their way land or don't: none may be taken for another.
+        @Test func `a copy under a writer whose connections are reset again and again is right`() throws {
+            let workload = Stamper("lab-resets", megabytes: 48)
+            try withWorkload(workload, on: lab.alpha) { world in
+                try lab.script("link", [lab.beta.name, "--rate", "400mbit"])
+                defer { _ = try? lab.script("link", [lab.beta.name, "--clear"]) }
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address,
+                    options: ["--compress", "none", "--downtime-limit", "1000"])
+                for _ in 0..<3 {
+                    try #require(migration.says { $0.phase == "copy" && ($0.rate ?? 0) > 1 << 20 })
+                    try lab.alpha.shell("ss -K dst \(lab.beta.address) dport = 7077")
+                    guard migration.tells("is there again") else { break }
+                }
+                let outcome = try migration.outcome()
+                try lab.script("link", [lab.beta.name, "--clear"])
+                try expectMoved(outcome, workload, to: lab.beta, world)
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
+        @Test func `a link that stays away ends at the source by itself, and at the destination`() throws {
+            let workload = Redis("lab-away", memory: "48M", pause: 0.002)
+            try withWorkload(workload, on: lab.alpha) { world in
+                try workload.beginLoad()
+                try lab.script("link", [lab.beta.name, "--rate", "100mbit"])
+                defer { _ = try? lab.script("link", [lab.beta.name, "--clear"]) }
+                let migration = try Migration(
+                    workload.id, from: lab.alpha, to: lab.beta.address, options: ["--compress", "none", "--retry-for", "4"])
+                try #require(migration.reaches("copy"))
+                try lab.script("link", [lab.beta.name, "--cut"])
+                let outcome = try migration.outcome()
+                #expect(outcome.exitCode == 4, "\(outcome)")
+                #expect(outcome.report?.error?.why.contains("did not come back within 4 s") == true, "\(outcome)")
+                // Nobody tells the destination: its own limit does.
+                let session = "pgrep -f '[i]nternal-session' >/dev/null && echo there || echo gone"
+                let end = try eventually(.seconds(120)) { try lab.beta.shell(session) == "gone" ? true : nil }
+                #expect(end == true)
+                try lab.script("link", [lab.beta.name, "--restore"])
+                try lab.recover()
+                try workload.endLoad()
+                try expectOnly(workload, on: lab.alpha, world)
+                try workload.verify(on: lab.alpha)
+                try expectNothingLeft(by: workload, world)
+            }
+        }
+
         /// One says goodbye, one resets; the server is to see both where it goes on, and to answer the third.
         @Test(arguments: [true, false])
         func `peers that go away during the freeze are gone after it`(moves: Bool) throws {

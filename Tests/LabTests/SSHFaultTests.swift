@@ -108,7 +108,8 @@ extension InTheLab {
 
         /// Where a wrong step would cost a copy or make a second one; the walk over TLS has all points.
         @Test(arguments: [
-            "source.copy.kill", "source.restore.cut-link", "source.decide.cut-link", "source.release.cut-link",
+            "source.copy.kill", "source.copy.cut-link", "source.restore.cut-link", "source.decide.cut-link",
+            "source.release.cut-link",
             "source.release.kill",
             "destination.copy.kill", "destination.decide.kill", "destination.release.kill", "destination.fill.cut-link",
         ])

@@ -63,7 +63,43 @@ import Testing
         #expect(actions.contains(Self.journal(.done)) && actions.last == .finish(Ending(.migrated)))
     }
 
-    @Test(arguments: 4...11)
+    /// Indices into the happy path: after `prepared` and before the source's container is frozen.
+    static let copying = 6...8
+
+    @Test(arguments: copying)
+    func `what came is kept for a while when the source is lost in the copy, and the source may go on`(_ count: Int) {
+        var machine = Self.machine(after: count)
+        let lost = machine.handle(.peerLost(Sample.problem))
+        #expect(lost.contains(.startTimer(.returning, .seconds(90))) && !lost.contains(.discard))
+        #expect(machine.handle(.connected) == [])
+        let resumption = Resumption(number: 3, seed: 7)
+        #expect(machine.handle(.received(.resume(resumption))) == [.resume(resumption)])
+        // The end of an earlier connection, told late.
+        _ = machine.handle(.peerLost(Sample.problem))
+        #expect(machine.handle(.resumed(3)) == [.stopTimer(.returning), .send(.resumed(3))])
+        for (event, expected) in Self.happyPath.dropFirst(count) {
+            let actions = machine.handle(event)
+            for action in expected { #expect(actions.contains(action), "after \(event)") }
+        }
+        let finished = machine.isFinished
+        #expect(finished)
+    }
+
+    @Test(arguments: copying)
+    func `a source that does not come back is given up`(_ count: Int) {
+        var machine = Self.machine(after: count)
+        _ = machine.handle(.peerLost(Sample.problem))
+        let actions = machine.handle(.timer(.returning))
+        #expect(actions.contains(.discard))
+    }
+
+    @Test func `a session that knows nothing of a copy says so to who wants to go on with it`() {
+        var machine = DestinationMachine(migration: Sample.id, peer: "alpha")
+        _ = machine.handle(.connected)
+        #expect(machine.handle(.received(.resume(Resumption(number: 1)))) == [.send(.state(.unknown))])
+    }
+
+    @Test(arguments: [4, 5, 9, 10, 11])
     func `before ready was said a lost source means discard`(_ count: Int) {
         var machine = Self.machine(after: count)
         let answer1 = machine.handle(.peerLost(Sample.problem))

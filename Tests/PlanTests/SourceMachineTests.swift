@@ -202,7 +202,7 @@ import Testing
 
     @Test func `a rollback undoes only what was touched, in order`() {
         var early = Self.machine(after: 6)
-        let answer1 = early.handle(.peerLost(Sample.problem))
+        let answer1 = early.handle(.interrupted)
         #expect(answer1.contains(.rollBack([.stopTracking])))
         var late = Self.machine(after: 19)
         let answer2 = late.handle(.peerLost(Sample.problem))

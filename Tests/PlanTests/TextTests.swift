@@ -49,6 +49,8 @@ import Testing
     }
 
     static let messages: [PeerMessage] = [
+        .resume(Resumption(number: 2, seed: .max)), .resume(Resumption(number: 1)), .resumed(2),
+        .differing([PageRequest(space: SpaceID(3), start: 0x1000, count: 4)]),
         .offer(DestinationMachineTests.offer), .prepare(DestinationMachineTests.prepare), .standBy, .cut,
         .shipped(Sample.shipped), .release, .abort(reason: "r"), .inquire, .bye, .findings(Sample.findings),
         .prepared(DestinationMachineTests.prepared), .standingBy, .ready, .running(Sample.running), .filled,

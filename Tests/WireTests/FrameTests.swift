@@ -32,6 +32,7 @@ import Testing
             + frame(FrameHeader(kind: .zero, space: 2, count: 70_000, address: 0x10_0000))
             + frame(FrameHeader(kind: .live, payloadLength: 32, space: 2, count: 2), live)
             + frame(FrameHeader(kind: .live, space: 3))
+            + frame(FrameHeader(kind: .held, payloadLength: 24, space: 4, count: 3, address: 0x7000), Array(blob[..<24]))
             + frame(FrameHeader(kind: .blob, payloadLength: 10_000, space: 5, count: 10_000, address: 77), blob)
             + frame(FrameHeader(kind: .blob, space: 6))
             + frame(FrameHeader(kind: .packet, payloadLength: 70, count: 70, address: 2), Array(blob[..<70]))
@@ -42,6 +43,7 @@ import Testing
             [
                 .pages(1, 0x5000, content), .zero(2, PageRun(start: 0x10_0000, count: 70_000)),
                 .live(2, [PageRun(start: 0x1000, count: 2), PageRun(start: 0x10_0000, count: 9)]), .live(3, []),
+                .held(4, 0x7000, Array(blob[..<24])),
                 .blob(5, 77, blob), .blob(6, 0, []), .packet(2, Array(blob[..<70])), .mark(0xfeed), .end,
             ]
         )
@@ -150,7 +152,7 @@ import Testing
     @Test func `unknown kinds, codecs and reserved bits are refused`() {
         let mark = frame(FrameHeader(kind: .mark))
         for (offset, value, error) in [
-            (0, UInt8(0), FrameError.kind(came: 0)), (0, 10, .kind(came: 10)), (1, 3, .codec(came: 3, kind: .mark)),
+            (0, UInt8(0), FrameError.kind(came: 0)), (0, 11, .kind(came: 11)), (1, 3, .codec(came: 3, kind: .mark)),
             (3, 1, .reserved(came: 256)),
         ] {
             var bytes = mark

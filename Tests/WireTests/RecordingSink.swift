@@ -10,6 +10,7 @@ final class RecordingSink: FrameSink {
         case zero(UInt32, PageRun)
         case stale(UInt32, PageRun)
         case live(UInt32, [PageRun])
+        case held(UInt32, UInt64, [UInt8])
         case blob(UInt32, UInt64, [UInt8])
         case packet(Int, [UInt8])
         case mark(UInt64)
@@ -36,6 +37,9 @@ final class RecordingSink: FrameSink {
 
     func zero(space: SpaceID, run: PageRun) { state.withLock { $0.append(.zero(space.rawValue, run)) } }
     func stale(space: SpaceID, run: PageRun) { state.withLock { $0.append(.stale(space.rawValue, run)) } }
+    func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) {
+        state.withLock { $0.append(.held(space.rawValue, address, Array(marks))) }
+    }
     func live(space: SpaceID, runs: [PageRun]) { state.withLock { $0.append(.live(space.rawValue, runs)) } }
 
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) {

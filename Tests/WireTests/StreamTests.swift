@@ -31,6 +31,7 @@ final class MemorySink: FrameSink {
     }
     func zero(space: SpaceID, run: PageRun) { state.withLock { $0.zero.append(run) } }
     func stale(space: SpaceID, run: PageRun) {}
+    func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) {}
     func live(space: SpaceID, runs: [PageRun]) { state.withLock { $0.live += runs } }
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) { state.withLock { $0.bytes += bytes.count } }
     func packet(interface: Int, bytes: UnsafeRawBufferPointer) {}

@@ -10,6 +10,7 @@ private final class Drain: FrameSink {
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) {}
     func zero(space: SpaceID, run: PageRun) {}
     func stale(space: SpaceID, run: PageRun) {}
+    func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) {}
     func live(space: SpaceID, runs: [PageRun]) {}
     func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) {}
     func packet(interface: Int, bytes: UnsafeRawBufferPointer) {}

@@ -53,6 +53,12 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Give up (and roll back) when it is not decided after this time.", valueName: "s"))
     var timeout: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "When the link is lost before the freeze, try so long to go on with the copy (60; 0: roll back at once).",
+            valueName: "s"))
+    var retryFor: Int?
+
     @Flag(help: "Never leave memory behind at the source.")
     var noPostCopy = false
 
@@ -96,6 +102,7 @@ struct MigrationFlags: ParsableArguments {
         options.tcp = tcpEstablished ? .established : tcpClose ? .close : .auto
         options.keepSource = keepSource
         options.timeout = timeout
+        options.retryFor = retryFor ?? options.retryFor
         options.allowPostCopy = !noPostCopy
         options.tracker = tracker
         options.dumpWay = dump

@@ -18,6 +18,7 @@ enum LinkProbe {
         func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) { try refuse() }
         func zero(space: SpaceID, run: PageRun) throws(SinkFailure) { try refuse() }
         func stale(space: SpaceID, run: PageRun) throws(SinkFailure) { try refuse() }
+        func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) throws(SinkFailure) { try refuse() }
         func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure) { try refuse() }
         func blob(id: UInt32, offset: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) { try refuse() }
         func packet(interface: Int, bytes: UnsafeRawBufferPointer) throws(SinkFailure) { try refuse() }

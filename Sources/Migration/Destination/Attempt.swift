@@ -26,6 +26,8 @@ struct Attempt {
     var shim: CriuShim?
     var site: Site?
     var streams = 0
+    /// After a loss of the link: what the source believes to be here is compared with it.
+    var comparison: HeldPages?
     /// Which process an image belongs to, told with `shipped`.
     let spaces = SpaceTable()
     var files: [RsyncRun] = []

@@ -65,12 +65,7 @@ extension DestinationDoers {
                 events: { [weak self] in self?.heard($0) })
         if let keeper = attempt.withLock({ $0.keeperLink }) { server?.attach(keeper) }
         let images = try ImageReceiver(folder: folders.images)
-        marks.withLock {
-            $0 = LandingMarks(streams: order.streams) { [weak self] token in
-                guard token < LandingMarks.final else { return }
-                self?.link.send(.roundMark(RoundMark(round: Int(token), streamMarks: [], landed: true)))
-            }
-        }
+        startMarks(order.streams)
         let notes = folders.volatile
         var places: [BundleKeeper.Made] = []
         for folder in facts.folders { places.append(try BundleKeeper().make(folder)) }
@@ -91,6 +86,41 @@ extension DestinationDoers {
         mailbox.post(.prepared(Prepared(rootfs: offer.container.rootfs, takesAddresses: facts.container.network.kind == .named)))
     }
 
+    private func startMarks(_ streams: Int) {
+        marks.withLock {
+            $0 = LandingMarks(streams: streams) { [weak self] token in
+                guard let self, token != LandingMarks.final else { return }
+                if LandingMarks.isComparison(token) {
+                    for message in attempt.withLock({ $0.comparison })?.takeMessages() ?? [] { link.send(message) }
+                }
+                link.send(.roundMark(RoundMark(round: Int(token), streamMarks: [], landed: true)))
+            }
+        }
+    }
+
+    /// The link was lost while the source copied: what is left of its connections ends, and new ones may come.
+    func resume(_ resumption: Resumption) throws {
+        let (store, streams, receivers, files) = attempt.withLock { ($0.store, $0.streams, $0.receivers, $0.files) }
+        guard let store else { throw TransferProblem("nothing was prepared that could go on") }
+        // From here on an earlier connection's end is no loss; none may land anything behind what comes next.
+        intake.begin()
+        link.closeStreams()
+        for receiver in receivers { receiver.stop() }
+        for run in files { run.cancel() }
+        guard intake.waitUntilIdle(within: Self.idleLimit) else {
+            throw TransferProblem("earlier connections did not end within \(Self.idleLimit)")
+        }
+        startMarks(streams)
+        attempt.withLock { attempt in
+            (attempt.receivers, attempt.files) = ([], [])
+            attempt.comparison = resumption.seed.map { HeldPages(seed: $0, store: store, shared: shared) }
+        }
+        mailbox.post(.resumed(resumption.number))
+    }
+
+    /// For what was read already to be put in its place.
+    private static let idleLimit = Duration.seconds(30)
+
     func adoptData(_ connection: Connection, _ stream: Int) throws {
         let (store, images, streams, frames) = attempt.withLock { ($0.store, $0.images, $0.streams, $0.frames) }
         link.add(connection, stream: stream, of: streams)
@@ -99,11 +129,17 @@ extension DestinationDoers {
         guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
+        let (files, comparison) = attempt.withLock { ($0.filePages, $0.comparison) }
         let sink = StoreSink(
             stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 },
-            files: attempt.withLock { $0.filePages })
+            files: files, comparison: comparison)
+        let ticket = intake.enter()
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
-            if let error { self?.mailbox.post(.peerLost(Problem.of(error, what: "receive pages"))) }
+            guard let self, intake.leave(ticket), let error else { return }
+            let problem = Problem.of(error, what: "receive pages")
+            // What can't be taken comes again over every connection.
+            if case .frame = error { mailbox.post(.failed(.receive, problem)) }
+            mailbox.post(.peerLost(problem))
         }
     }
 
@@ -122,7 +158,9 @@ extension DestinationDoers {
         let run = try FileDestination.receive(part, into: folders, over: end)
         attempt.withLock { $0.files.append(run) }
         // rsync's own goodbye tells the source how it ended; here the end is only reaped.
-        _ = try Host.Thread(named: "rsync") { [migration] in
+        let ticket = intake.enter()
+        _ = try Host.Thread(named: "rsync") { [migration, intake] in
+            defer { _ = intake.leave(ticket) }
             do { _ = try run.finish(vanishedIsFine: true, until: nil) } catch { logLine("session \(migration): files: \(error)") }
         }
     }

@@ -28,6 +28,8 @@ final class DestinationDoers: Sendable {
     private let journal = Mutex<JournalFile?>(nil)
     /// Bytes that came on streams of which the source sent the last mark.
     let marks: Mutex<LandingMarks?> = Mutex(nil)
+    /// Who takes what comes over connections of the attempt.
+    let intake = Intake()
 
     /// The door's listening socket, handed on to each keeper.
     private let door: SharedDescriptor
@@ -119,6 +121,7 @@ final class DestinationDoers: Sendable {
         case .journal(let record): write(record)
         case .check(let offer): work("check", .check) { try self.check(offer) }
         case .prepare(let order): work("prepare", .prepare) { try self.make { try self.prepare(order) } }
+        case .resume(let resumption): work("resume", .resume) { try self.resume(resumption) }
         case .startRestore: work("standby", .startRestore) { try self.make { try self.startRestore() } }
         case .takeAddress: work("address", .restore) { try self.takeAddress() }
         case .releaseRestore(let shipped): work("restore", .restore) { try self.releaseRestore(shipped) }
@@ -210,6 +213,8 @@ extension DestinationStep {
         switch self {
         case .check: "look for what stands in the way"
         case .prepare: "prepare to receive"
+        case .receive: "take what comes"
+        case .resume: "go on after a loss of the link"
         case .startRestore: "start the restore"
         case .restore: "restore the container"
         case .thaw: "let the container run"

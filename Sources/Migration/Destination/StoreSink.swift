@@ -13,6 +13,9 @@ final class LandingMarks: Sendable {
 
     /// The mark behind the last page of a migration; rounds carry their numbers.
     static let final: UInt64 = 1 << 32
+    /// The mark behind the hashes that are compared after a loss of the link.
+    static func comparison(_ number: Int) -> UInt64 { 1 << 33 + UInt64(number) }
+    static func isComparison(_ token: UInt64) -> Bool { token >= 1 << 33 }
 
     init(streams: Int, onComplete: @escaping @Sendable (UInt64) -> Void) {
         self.streams = streams
@@ -45,14 +48,16 @@ final class StoreSink: FrameSink {
     private let frames: FrameInbox?
     private let marks: LandingMarks?
     private let files: FilePages?
+    private let comparison: HeldPages?
     /// Spaces whose live set has been begun by this migration's final list.
     private let onEnd: @Sendable () -> Void
 
     /// - Parameters images, frames, marks, files: nil in a session that took over after the restore.
     init(
         stream: Int, store: PageStore, shared: SharedStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
-        files: FilePages?, onEnd: @escaping @Sendable () -> Void = {}
+        files: FilePages?, comparison: HeldPages? = nil, onEnd: @escaping @Sendable () -> Void = {}
     ) {
+        self.comparison = comparison
         (self.stream, self.store, self.images, self.frames, self.marks) = (stream, store, images, frames, marks)
         (self.shared, self.files, self.onEnd) = (shared, files, onEnd)
     }
@@ -77,6 +82,11 @@ final class StoreSink: FrameSink {
 
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {
         do { try store.forget(space, run) } catch { throw SinkFailure("\(error)") }
+    }
+
+    func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) throws(SinkFailure) {
+        guard let comparison else { throw SinkFailure("hashes came to be compared with nothing") }
+        comparison.compare(space, address, marks)
     }
 
     func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure) {

@@ -3,6 +3,7 @@ import Glibc
 import Host
 import Model
 import Pages
+import Plan
 import Synchronization
 import Wire
 
@@ -66,6 +67,15 @@ final class PageSender: Sendable {
 
     /// Forgets what was sent of spaces that are no more.
     func forget(_ spaces: [SpaceID]) { for lane in lanes { lane.forget(spaces) } }
+
+    /// Forgets what was sent of some pages: they go again when they are found.
+    func forget(_ pages: [PageRequest]) { for lane in lanes { lane.forget(pages) } }
+
+    /// Goes on over other connections, as many as before. What was on its way on the old ones is for the caller to find out.
+    func goOn(over streams: [DataSender]) { for lane in lanes { lane.stream = streams[lane.number] } }
+
+    /// Says what was sent last of each page that is remembered, so that the destination compares it with what it has.
+    func sendHeld() throws { for lane in lanes { try lane.sendHeld() } }
 }
 
 /// The first error of several threads.
@@ -78,10 +88,11 @@ final class FailureBox: Sendable {
 
 /// One stream's share of the work.
 private final class Lane: @unchecked Sendable {
-    // SAFETY: `sent` and `buffer` are touched only by `send` and `forget`, which the owner never calls at the same time.
+    // SAFETY: `sent`, `buffer` and `stream` are touched only by `send`, `sendHeld`, `forget` and who sets `stream`, which the owner
+    // never does at the same time.
     let number: Int
     private let count: Int
-    let stream: DataSender
+    var stream: DataSender
     private let counters: PageSender.Counters
     private let witness: PageSender.Witness?
     private var sent: SentPages
@@ -104,6 +115,16 @@ private final class Lane: @unchecked Sendable {
     deinit { buffer.deallocate() }
 
     func forget(_ spaces: [SpaceID]) { for space in spaces { sent.drop(space) } }
+
+    func forget(_ pages: [PageRequest]) {
+        for part in pages where part.count > 0 { sent.forget(part.space, PageRun(start: part.start, count: part.count)) }
+    }
+
+    func sendHeld() throws {
+        let stream = stream
+        try sent.eachPiece { space, address, marks in try stream.held(space: space, address: address, marks: marks) }
+        try stream.flush()
+    }
 
     func send(_ work: [PageSender.Work]) throws {
         var batch: [PageRun] = []

@@ -22,6 +22,8 @@ final class SourceDoers: Sendable {
     private let images = Mutex<ImageSender?>(nil)
     /// The link's generation for which a recovered `RestServer` was made.
     private let served = Atomic<Int>(0)
+    /// The link's generation at the freeze: those who froze know their connections.
+    private let frozenGeneration = Atomic<Int>(0)
     /// Kept until the end: what it has queued is on its way.
     private let rest = Mutex<RestServer?>(nil)
 
@@ -61,25 +63,31 @@ final class SourceDoers: Sendable {
                 $0.dump.take(ways)
             }
         case .connect: background("dial") { self.link.dial() }
+        case .hangUp: link.hangUp()
         case .send(let message): link.send(message)
         case .journal(let record): write(record)
         case .syncFiles:
             step("files", .syncFiles, courtesy.priority) {
                 let files = $0.files
-                try self.steps.time("files") { try files.sync() }
-                self.mailbox.post(.filesSynced)
+                try self.orCutShort(.syncFiles) {
+                    try self.steps.time("files") { try files.sync() }
+                    self.mailbox.post(.filesSynced)
+                }
             }
         case .throttle(let step): throttle(step)
         case .startRound(let number):
             step("round", .round, courtesy.priority) {
-                let throttle = $0.throttle, start = throttle.moment()
-                var report = try $0.memory.round(number)
-                report.processors = throttle.processors(since: start).map { ($0 * 1000).rounded() / 1000 }
-                self.mailbox.post(.roundFinished(report))
+                let throttle = $0.throttle, start = throttle.moment(), memory = $0.memory
+                try self.orCutShort(.round) {
+                    var report = try memory.round(number)
+                    report.processors = throttle.processors(since: start).map { ($0 * 1000).rounded() / 1000 }
+                    self.mailbox.post(.roundFinished(report))
+                }
             }
         case .startCriu:
             step("criu", .startCriu) {
-                try $0.memory.standBy()
+                // A loss is told by its own event; the next round opens the streams anew.
+                do { try $0.memory.standBy() } catch { guard self.link.isLoss(error) else { throw error } }
                 try $0.dump.start()
                 self.mailbox.post(.criuHeld)
             }
@@ -92,6 +100,7 @@ final class SourceDoers: Sendable {
             }
         case .freeze:
             now(.freeze) {
+                self.frozenGeneration.store(self.link.generation, ordering: .relaxed)
                 $0.files.containerStops()
                 // CRIU's parasites run as the container's tasks; and a task that waits for its quota freezes late.
                 let throttle = $0.throttle
@@ -163,6 +172,16 @@ final class SourceDoers: Sendable {
             } catch {
                 self.mailbox.post(.failed(step, Problem.of(error, what: step.words)))
             }
+        }
+    }
+
+    /// Work that can be done again, after a loss of the link.
+    private func orCutShort(_ step: SourceStep, _ body: () throws -> Void) throws {
+        let epoch = link.epoch
+        do { try body() } catch {
+            guard frozenGeneration.load(ordering: .relaxed) == 0, link.isLoss(error) else { throw error }
+            link.lost(Problem.of(error, what: step.words), of: epoch)
+            mailbox.post(.cutShort(step))
         }
     }
 
@@ -252,7 +271,7 @@ final class SourceDoers: Sendable {
             // After a loss of the connection, or of the process that froze them, all over again: what was sent may not
             // have arrived.
             let generation = link.generation
-            if let parts, generation == 1 { return try parts.memory.serveMissing() }
+            if let parts, generation == frozenGeneration.load(ordering: .relaxed) { return try parts.memory.serveMissing() }
             guard served.exchange(generation, ordering: .relaxed) != generation else { return }
             let rest = try RestServer.recovered(migration, link: link)
             self.rest.withLock { $0 = rest }

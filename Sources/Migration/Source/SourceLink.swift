@@ -40,6 +40,12 @@ final class SourceLink: Sendable {
         var broken: Problem?
         /// How often it was dialled.
         var dials = 0
+        /// Grows when everything is ended: what a connection of an earlier one tells is old.
+        var epoch = 0
+        /// The loss of this epoch was told.
+        var told = -1
+        /// Pages that the destination has otherwise than was asked for.
+        var differing: [PageRequest] = []
         /// Takes requests for pages that stayed behind.
         var onWanted: (@Sendable (PageRequest) -> Void)?
         /// Requests that came before anybody took them: a destination asks as soon as it is dialled.
@@ -65,24 +71,31 @@ final class SourceLink: Sendable {
 
     /// Dials the control connection; `connected` or `connectionFailed` is posted. Blocks.
     func dial() {
-        state.withLock { state in
+        let epoch = state.withLock { state in
             state.control?.close("dialling anew")
             state.control = nil
             state.broken = nil
             state.dials += 1
+            state.epoch += 1
+            return state.epoch
         }
         do {
             let connection = try route.connect(Preamble(role: .control, migration: migration))
             let control = ControlConnection(
-                connection, onMessage: { [weak self] in self?.received($0) }, onClosed: { [weak self] in self?.closed($0) })
-            let isFirst = state.withLock { state in
+                connection, onMessage: { [weak self] in self?.received($0) },
+                onClosed: { [weak self] in self?.closed($0, epoch) })
+            let (isCurrent, isFirst) = state.withLock { state in
+                // Who hung up meanwhile dials again.
+                guard state.epoch == epoch else { return (false, false) }
                 state.control = control
-                return state.dials == 1
+                return (true, state.dials == 1)
             }
+            guard isCurrent else { return control.close("dialling anew") }
             if isFirst { route.prepare(expected) }
             mailbox.post(.connected)
             for _ in 0..<Self.clockProbes { send(.clock(ClockProbe(asked: MonotonicInstant.now.nanoseconds))) }
         } catch {
+            guard state.withLock({ $0.epoch == epoch }) else { return }
             mailbox.post(.connectionFailed(Problem(what: "connect to \(address)", why: error.why, hint: error.hint)))
         }
     }
@@ -96,6 +109,7 @@ final class SourceLink: Sendable {
             case .clock(let probe) where probe.answered != nil: record.take(probe)
             case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
             case .wanted(let request): wanted(request)
+            case .differing(let pages): state.withLock { $0.differing += pages }
             case let message: mailbox.post(.received(message))
             }
         } catch {
@@ -107,11 +121,19 @@ final class SourceLink: Sendable {
         }
     }
 
-    private func closed(_ end: ControlEnd) {
+    private func closed(_ end: ControlEnd, _ epoch: Int) {
         if end == .here { return }
-        let problem = Problem(what: "talk to \(address)", why: end.words)
-        state.withLock { $0.broken = problem }
-        mailbox.post(.peerLost(problem))
+        tell(Problem(what: "talk to \(address)", why: end.words), epoch)
+    }
+
+    /// Tells of a loss, once.
+    private func tell(_ problem: Problem, _ epoch: Int) {
+        let isNews = state.withLock { state in
+            guard state.epoch == epoch, state.told != epoch else { return false }
+            (state.broken, state.told) = (problem, epoch)
+            return true
+        }
+        if isNews { mailbox.post(.peerLost(problem)) }
     }
 
     /// Requests for missing pages go to `body`, on the connection's own thread.
@@ -149,19 +171,32 @@ final class SourceLink: Sendable {
     func open(_ role: ConnectionRole, _ stream: Int, _ options: ConnectionOptions = ConnectionOptions()) throws(WireError)
         -> Connection
     {
+        let epoch = epoch
         let connection = try route.connect(
             Preamble(role: role, stream: UInt8(stream), migration: migration), options)
-        state.withLock { $0.others.append(connection) }
+        let isCurrent = state.withLock { state in
+            guard state.epoch == epoch else { return false }
+            state.others.append(connection)
+            return true
+        }
+        guard isCurrent else {
+            connection.close()
+            throw .lost(peer: address.description, why: "the link was lost meanwhile")
+        }
         return connection
     }
 
     /// Waits until a round's pages have landed.
-    /// - Returns: false when the link was lost or the time is over.
-    func waitForLanding(_ round: Int, within limit: Duration) -> Bool {
-        state.wait(until: .now + limit) { state in
-            if state.landed.contains(round) { return true }
-            return state.broken == nil ? nil : false
-        } ?? false
+    /// - Returns: false when the time is over.
+    /// - Throws: `lost` when the link is.
+    func waitForLanding(_ round: Int, within limit: Duration) throws(WireError) -> Bool {
+        let (landed, broken) =
+            state.wait(until: .now + limit) { state -> (Bool, Problem?)? in
+                if state.landed.contains(round) { return (true, nil) }
+                return state.broken.map { (false, $0) }
+            } ?? (false, nil)
+        if let broken { throw .lost(peer: address.description, why: broken.why) }
+        return landed
     }
 
     /// Processes that carry the connections.
@@ -170,10 +205,42 @@ final class SourceLink: Sendable {
     /// Grows with each `dial`: what was sent before may not have arrived.
     var generation: Int { state.withLock { $0.dials } }
 
+    /// Connections of another epoch are other connections.
+    var epoch: Int { state.withLock { $0.epoch } }
+
     /// A connection without which the attempt can't go on is broken: all are, and may be dialled anew.
-    func lost(_ problem: Problem) {
+    /// - Parameter epoch: of that connection; nil for the present one.
+    func lost(_ problem: Problem, of epoch: Int? = nil) {
+        let now = self.epoch
+        guard epoch ?? now == now else { return }
         close()
-        mailbox.post(.peerLost(problem))
+        tell(problem, now)
+    }
+
+    /// Ends everything; what waits for it fails soon.
+    func hangUp() {
+        state.withLock { $0.epoch += 1 }
+        close()
+        state.withLock { state in
+            if state.broken == nil { state.broken = Problem(what: "talk to \(address)", why: "this side closed the connection") }
+        }
+    }
+
+    /// Whether an error is the loss of a connection, and no more than that. Waits a moment for what others notice.
+    func isLoss(_ error: any Error) -> Bool {
+        switch error as? WireError {
+        case .lost, .closed, .silent, .unreachable, .timedOut: true
+        case nil: state.wait(until: .now + .seconds(1)) { $0.broken == nil ? nil : true } ?? false
+        default: false
+        }
+    }
+
+    /// Takes what the destination told since the last time.
+    func takeDiffering() -> [PageRequest] {
+        state.withLock { state in
+            defer { state.differing = [] }
+            return state.differing
+        }
     }
 
     /// Breaks everything, as a cut cable would; for fault tests.

@@ -11,8 +11,8 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `tracker` and `ways` are set once, before any action; `sender` and `streams` by the first one, with
-    // `opening` held, before `sending`, by which other threads know them; the rest is locked.
+    // SAFETY: `tracker` and `ways` are set once, before any action; `sender` by the first one, with `opening` held, before `sending`, by
+    // which other threads know it; `carried` is touched by rounds only; the rest is locked.
     private let processes: @Sendable () throws(SystemError) -> [Int32]
     /// Nil: memory is in the images, and nothing travels here.
     private var tracker: ContainerTracker?
@@ -26,9 +26,12 @@ final class SourceMemory: @unchecked Sendable {
     /// What all streams of this migration together may send.
     let limit: BandwidthLimit?
     let steps = StepLog()
-    private var streams: [DataSender] = []
-    private var images: DataSender?
+    private let lines = Mutex(Lines())
     private var sender: PageSender?
+    /// Of the hashes by which pages are compared.
+    let seed = UInt64.random(in: .min ... .max)
+    /// What rounds found whose landing was not heard of: the link was lost under the last of them.
+    private var carried: [Round] = []
     private let final = Monitor<Final?>(nil)
     private let stopped = Atomic<Bool>(false)
     private let pass = Mutex(Pass())
@@ -50,6 +53,27 @@ final class SourceMemory: @unchecked Sendable {
     private var leavesRestToDump: Bool { ways?.leavesRestToDump ?? false }
     private var carriesFilePages: Bool { ways?.carriesFilePages ?? false }
 
+    /// The data streams as they are now.
+    private struct Lines: Sendable {
+        var pages: [DataSender] = []
+        var images: DataSender?
+        /// The link's, of these connections.
+        var epoch = 0
+        /// Bytes that went over earlier ones.
+        var spent = 0
+        /// How often they were replaced.
+        var replaced = 0
+        /// The images' is to be kept warm.
+        var isWarm = false
+
+        var bytesSent: Int {
+            (pages + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue }
+        }
+    }
+
+    private var streams: [DataSender] { lines.withLock { $0.pages } }
+    private var images: DataSender? { lines.withLock { $0.images } }
+
     /// What the final pass found.
     private struct Final: Sendable {
         var spaces: [Shipped.Space]
@@ -64,6 +88,8 @@ final class SourceMemory: @unchecked Sendable {
 
     /// A round's pages are on the streams when it waits; this bounds a peer that stops reading without closing.
     private static let landingLimit = Duration.seconds(600)
+    /// How often a wait for it looks whether the streams still are there.
+    private static let landingLook = Duration.milliseconds(200)
 
     /// How long pages that stayed behind wait for the release at most: some milliseconds where nothing is wrong. What a thread waits for is
     /// answered before. (Everything at once lengthened the release of a post-copy by 70 to 270 ms: the destination's processors
@@ -136,19 +162,62 @@ final class SourceMemory: @unchecked Sendable {
 
     private func openOnce() throws -> PageSender {
         if let sender { return sender }
-        let mode = CompressionMode(options.compression)
-        for number in 0..<options.streams {
-            streams.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
-        }
-        images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
+        let streams = try openLines()
         // Only a hash compares with what was read; the others would pay for a lock in vain.
         let tracker = tracker
         let record: PageSender.Witness = { space, runs, bytes in tracker?.recordSent(space.ofProcess, runs, bytes) }
         let made = PageSender(
-            streams: streams, seed: .random(in: .min ... .max), witness: ways?.tracker == .contentHash ? record : nil)
+            streams: streams, seed: seed, witness: ways?.tracker == .contentHash ? record : nil)
         sender = made
         sending.withLock { $0 = made }
         return made
+    }
+
+    private func openLines() throws -> [DataSender] {
+        let (mode, epoch) = (CompressionMode(options.compression), link.epoch)
+        var pages: [DataSender] = []
+        for number in 0..<options.streams {
+            pages.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
+        }
+        let images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
+        lines.withLock { lines in
+            lines.spent += lines.bytesSent
+            (lines.pages, lines.images, lines.epoch) = (pages, images, epoch)
+            images.keepWarm(lines.isWarm)
+        }
+        return pages
+    }
+
+    /// After a loss: other connections, and agreement with the destination on what came over the earlier ones.
+    /// - Returns: pages that the destination has otherwise than they were sent.
+    private func reopen(_ sender: PageSender) throws -> [PageRequest] {
+        guard lines.withLock({ $0.epoch }) != link.epoch else { return [] }
+        let streams = try opening.withLock { _ in try openLines() }
+        sender.goOn(over: streams)
+        let known = shared.withLock { $0.memory?.known ?? [] }
+        if !known.isEmpty { link.send(.sharedMemory(known)) }
+        let number = lines.withLock { lines in
+            lines.replaced += 1
+            return lines.replaced
+        }
+        _ = link.takeDiffering()
+        try sender.sendHeld()
+        try land(LandingMarks.comparison(number), "what it has")
+        let differing = link.takeDiffering()
+        sender.forget(differing)
+        return differing
+    }
+
+    /// Marks a point on all streams and waits until the destination has all before it.
+    private func land(_ token: UInt64, _ what: String) throws {
+        let streams = streams
+        for stream in streams { try stream.mark(token: token) }
+        let deadline = MonotonicInstant.now + Self.landingLimit
+        while !(try link.waitForLanding(Int(token), within: Self.landingLook)) {
+            // A stream that breaks tells nobody else.
+            for stream in streams { try stream.check() }
+            if deadline < .now { throw TransferProblem("the destination did not say that \(what) landed") }
+        }
     }
 
     /// The freeze is near: all streams are there, and that of the images, which nothing has used yet, is kept warm: a cold one
@@ -156,11 +225,16 @@ final class SourceMemory: @unchecked Sendable {
     func standBy() throws {
         let stream = try imageStream()
         // Filler counts for no limit: a narrow one has no room for it.
-        if options.bandwidth.map({ $0 >= Self.roomForFiller }) ?? true { stream.keepWarm(true) }
+        guard options.bandwidth.map({ $0 >= Self.roomForFiller }) ?? true else { return }
+        lines.withLock { $0.isWarm = true }
+        stream.keepWarm(true)
     }
 
     /// What follows is not to stand behind filler.
-    func leaveStandBy() { images?.keepWarm(false) }
+    func leaveStandBy() {
+        lines.withLock { $0.isWarm = false }
+        images?.keepWarm(false)
+    }
 
     /// The filler is 1 MB/s.
     private static let roomForFiller = ByteCount.mebibytes(8)
@@ -181,23 +255,41 @@ final class SourceMemory: @unchecked Sendable {
         let sentBefore = bytesSent
         let (zeroBefore, sameBefore) = sender.counters.skipped
         guard let tracker else { throw TransferProblem("memory is in the images: there is nothing to copy in rounds") }
+        let differing = try reopen(sender)
         try sendShared(sender, round: number)
         let found = try tracker.round()
         forget(found, sender)
-        begin(sender, pages: found.pageCount.rawValue)
+        let again = again(found, differing)
+        carried.append(found)
+        let pages = found.pageCount.rawValue + again.reduce(0) { $0 + $1.runs.reduce(0) { $0 + $1.count } }
+        begin(sender, pages: pages)
         let parts = work(found)
-        try sender.send(parts.anonymous + parts.files)
-        for stream in streams { try stream.mark(token: UInt64(number)) }
-        guard link.waitForLanding(number, within: Self.landingLimit) else {
-            throw TransferProblem("round \(number) did not land at the destination")
-        }
+        try sender.send(again + parts.anonymous + parts.files)
+        try land(UInt64(number), "round \(number)")
+        carried = []
         let took = began.elapsed
         let (zero, same) = sender.counters.skipped
         // Where counting costs a whole round, what this one found is the best that is known of the next.
         let dirty = try tracker.peek() ?? found.pageCount
         return RoundReport(
-            pages: found.pageCount.rawValue, bytesSent: bytesSent - sentBefore, durationMS: took.milliseconds,
+            pages: pages, bytesSent: bytesSent - sentBefore, durationMS: took.milliseconds,
             dirtyPages: dirty.rawValue, zeroPages: zero - zeroBefore, samePages: same - sameBefore)
+    }
+
+    /// What rounds found that may not have landed, and what did not: of processes that live. What landed costs no more than a look.
+    private func again(_ found: Round, _ differing: [PageRequest]) -> [PageSender.Work] {
+        guard !carried.isEmpty || !differing.isEmpty else { return [] }
+        let memories = Dictionary(found.spaces.map { ($0.space, $0.memory) }, uniquingKeysWith: { first, _ in first })
+        var parts: [PageSender.Work] = []
+        for round in carried {
+            let (anonymous, files) = work(round)
+            parts += (anonymous + files).filter { memories[$0.space.ofProcess] != nil }
+        }
+        for (space, pages) in Dictionary(grouping: differing, by: \.space) {
+            guard let memory = memories[space.ofProcess] else { continue }
+            parts.append(.init(space: space, memory: memory, runs: pages.map { PageRun(start: $0.start, count: $0.count) }))
+        }
+        return parts
     }
 
     /// Frozen: finds the rest, sends it and the list of pages that exist.
@@ -311,7 +403,7 @@ final class SourceMemory: @unchecked Sendable {
     }
 
     var bytesSent: Int {
-        (streams + [images].compactMap { $0 }).reduce(0) { $0 + $1.counters.wireBytes.rawValue }
+        lines.withLock { $0.bytesSent + $0.spent }
             + (tunnel.withLock { $0 }?.bytesSent.rawValue ?? 0)
     }
 

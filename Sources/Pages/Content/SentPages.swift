@@ -29,8 +29,6 @@ public struct SentPages: ~Copyable {
     private let seed: UInt64
     private let mostPieces: Int
 
-    private static let zeroMark: UInt64 = 1
-
     /// - Parameter memory: the most that the hashes may take: 128 MiB remember 64 GiB.
     public init(seed: UInt64, memory: ByteCount = .mebibytes(128)) {
         self.seed = seed
@@ -48,14 +46,37 @@ public struct SentPages: ~Copyable {
             return cxxhash_is_zero_page(bytes) != 0 ? .zero : .new
         }
         let slot = table + Int(address >> 12 & 511)
-        if cxxhash_is_zero_page(bytes) != 0 {
-            defer { slot.pointee = Self.zeroMark }
-            return slot.pointee == Self.zeroMark ? .same : .zero
+        let mark = PageMark.of(bytes, seed: seed)
+        defer { slot.pointee = mark }
+        if slot.pointee == mark { return .same }
+        return mark == PageMark.zero ? .zero : .new
+    }
+
+    /// Forgets pages: whatever they are, they will be sent.
+    public mutating func forget(_ space: SpaceID, _ run: PageRun) {
+        var address = run.start
+        while address < run.end {
+            let end = min(((address >> 21) + 1) << 21, run.end)
+            if let table = pieces[Piece(space: space, base: address >> 21)] {
+                for page in (address >> 12)..<(end >> 12) { table[Int(page & 511)] = PageMark.unknown }
+            }
+            address = end
         }
-        // 0 and 1 are taken: such a hash is moved aside.
-        let hash = max(cxxhash_64(bytes, pageSize, seed), 2)
-        defer { slot.pointee = hash }
-        return slot.pointee == hash ? .same : .new
+    }
+
+    /// Calls `body` for what is remembered, 2 MiB of addresses at a time: the space, the first page's address, and the marks of it and
+    /// its neighbours (`PageMark`), at most 512.
+    public func eachPiece<Failure: Error>(
+        _ body: (SpaceID, UInt64, UnsafeRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        for (piece, table) in pieces {
+            let all = UnsafeBufferPointer(start: table, count: 512)
+            guard let first = all.firstIndex(where: { $0 != PageMark.unknown }),
+                let last = all.lastIndex(where: { $0 != PageMark.unknown })
+            else { continue }
+            let bytes = UnsafeRawBufferPointer(start: table + first, count: (last - first + 1) * MemoryLayout<UInt64>.stride)
+            try body(piece.space, piece.base << 21 + UInt64(first * pageSize), bytes)
+        }
     }
 
     /// Forgets a space.

@@ -89,6 +89,21 @@ public final class SharedStore: Sendable {
         guard result >= 0 else { throw .system(SystemError(call: "fallocate", subject: "shared memory", errno: Int32(-result))) }
     }
 
+    /// What is held of a page, for `PageMark.differing`; of an object that nobody described nothing.
+    public func mark(_ space: SpaceID, _ address: UInt64, seed: UInt64) -> UInt64 {
+        let found: (SharedObject, SharedDescriptor)? = state.withLock { state in
+            guard let object = state.spaces[space], let file = state.files[Key(object)] else { return nil }
+            return (object, file)
+        }
+        guard let (object, file) = found, address >= object.base else { return PageMark.unknown }
+        return withUnsafeTemporaryAllocation(byteCount: pageSize, alignment: 16) { page in
+            page.initializeMemory(as: UInt8.self, repeating: 0)
+            // What lies beyond the end is zero.
+            let n = pread(file.raw, page.baseAddress, pageSize, off_t(address - object.base))
+            return n < 0 ? PageMark.unknown : PageMark.of(UnsafeRawPointer(page.baseAddress!), seed: seed)
+        }
+    }
+
     /// A page may reach over the end of an object whose size is no multiple of it: what is beyond is zero, and is cut off again
     /// by `seal`.
     private func place(_ space: SpaceID, _ address: UInt64, _ count: Int) throws(StoreError) -> (SharedDescriptor, Int) {

@@ -20,6 +20,8 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
     case stale = 8
     /// A frame of the network that came for the container while it was cut off.
     case packet = 9
+    /// What the sender believes to be at the receiver: a hash a page (`PageMark`), to be compared.
+    case held = 10
 
     var codecsDue: String { allowsCompression ? "0 (none), 1 (lz4) or 2 (zstd)" : "0 (none)" }
     var allowsCompression: Bool { self == .pages || self == .blob }
@@ -33,9 +35,9 @@ public enum FrameKind: UInt8, Sendable, CaseIterable {
 /// | 1 | 1 | codec of the payload |
 /// | 2 | 2 | zero |
 /// | 4 | 4 | length of the payload that follows |
-/// | 8 | 4 | address space (pages, zero, stale, live), blob (blob), else zero |
-/// | 12 | 4 | count: pages (pages, zero, stale), runs (live), unpacked bytes (blob, packet), else zero |
-/// | 16 | 8 | first address (pages, zero, stale), offset (blob), token (mark), interface (packet), else zero |
+/// | 8 | 4 | address space (pages, zero, stale, live, held), blob (blob), else zero |
+/// | 12 | 4 | count: pages (pages, zero, stale, held), runs (live), unpacked bytes (blob, packet), else zero |
+/// | 16 | 8 | first address (pages, zero, stale, held), offset (blob), token (mark), interface (packet), else zero |
 struct FrameHeader: Equatable {
     static let byteCount = 24
 
@@ -52,6 +54,7 @@ struct FrameHeader: Equatable {
         case .pages: Int(count) * pageSize
         case .blob, .packet: Int(count)
         case .live: Int(count) * FrameLimit.liveRunBytes
+        case .held: Int(count) * FrameLimit.markBytes
         case .warm: Int(payloadLength)
         case .zero, .stale, .mark, .end: 0
         }

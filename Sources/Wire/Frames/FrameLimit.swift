@@ -8,6 +8,8 @@ enum FrameLimit {
     /// Runs in one live frame: 64 KiB of payload.
     static let liveRuns: UInt32 = 4096
     static let liveRunBytes = 16
+    /// A hash of a page.
+    static let markBytes = 8
     /// Unpacked bytes of a blob in one frame, the same 2 MiB.
     static let blobBytes: UInt32 = 2 << 20
     /// Filler in one frame.
@@ -28,7 +30,7 @@ extension FrameHeader {
     /// Checks space, count and address for the kind.
     func checkFields() throws(FrameError) {
         switch kind {
-        case .pages:
+        case .pages, .held:
             try checkRun(counts: 1...FrameLimit.pages)
         case .zero, .stale:
             try checkRun(counts: 1...UInt32.max)
@@ -68,7 +70,7 @@ extension FrameHeader {
         switch kind {
         case .warm: due = 0...FrameLimit.warmBytes
         case _ where codec != .none: due = 1...max(1, unpacked)
-        case .pages, .blob, .live, .packet, .zero, .stale, .mark, .end: due = unpacked...unpacked
+        case .pages, .blob, .live, .held, .packet, .zero, .stale, .mark, .end: due = unpacked...unpacked
         }
         guard due.contains(payloadLength) else {
             throw .payloadLength(kind: kind, came: payloadLength, due: due)

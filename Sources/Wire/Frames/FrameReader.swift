@@ -114,7 +114,7 @@ public struct FrameReader: ~Copyable {
     private mutating func begin(_ header: FrameHeader, _ sink: any FrameSink) throws(FrameError) {
         let length = Int(header.payloadLength)
         switch header.kind {
-        case .pages, .blob, .live, .packet:
+        case .pages, .blob, .live, .held, .packet:
             if header.codec != .none || (header.kind != .pages && header.kind != .blob && length > 0) {
                 state = .collecting(header, filled: 0)
             } else if length > 0 {
@@ -223,6 +223,10 @@ public struct FrameReader: ~Copyable {
         case .live:
             let runs = try liveRuns(bytes)
             try calling { () throws(SinkFailure) in try sink.live(space: SpaceID(header.space), runs: runs) }
+        case .held:
+            try calling { () throws(SinkFailure) in
+                try sink.held(space: SpaceID(header.space), address: address, marks: bytes)
+            }
         case .packet:
             try calling { () throws(SinkFailure) in try sink.packet(interface: Int(header.address), bytes: bytes) }
         case .zero, .stale, .mark, .end, .warm: break

@@ -13,6 +13,9 @@ public protocol FrameSink: AnyObject, Sendable {
     func zero(space: SpaceID, run: PageRun) throws(SinkFailure)
     /// Pages whose content is void until it comes anew.
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure)
+    /// Hashes of neighbouring pages from `address` on, 8 bytes each: what the sender believes to be here.
+    /// - Parameter marks: valid during the call only, and not aligned in memory.
+    func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) throws(SinkFailure)
     /// Pages that exist at the freeze. A long list comes in several calls.
     func live(space: SpaceID, runs: [PageRun]) throws(SinkFailure)
     /// Bytes of a blob from `offset` on. A frame may come in several pieces; an empty blob comes as one empty piece.

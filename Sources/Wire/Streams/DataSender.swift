@@ -90,6 +90,24 @@ public final class DataSender: Sendable {
         }
     }
 
+    /// Says what the receiver should have of neighbouring pages from `address` on.
+    /// - Parameter marks: a hash a page, 8 bytes each; 1 to 512 of them.
+    public func held(space: SpaceID, address: UInt64, marks bytes: UnsafeRawBufferPointer) throws(WireError) {
+        let count = bytes.count / FrameLimit.markBytes
+        guard bytes.count % FrameLimit.markBytes == 0, (1...Int(FrameLimit.pages)).contains(count) else {
+            throw .limit("hashes of \(count) pages in one frame")
+        }
+        try checkRun(space, address, count)
+        try locked { writer throws(WireError) in
+            try self.makeRoom(&writer, bytes.count)
+            writer.write(
+                FrameHeader(kind: .held, space: space.rawValue, count: UInt32(count), address: address), payload: bytes)
+        }
+    }
+
+    /// - Throws: why the stream has ended, if it has.
+    public func check() throws(WireError) { try flow.check() }
+
     /// Announces pages that exist at the freeze, in as many frames as it takes. An empty list is announced as well.
     public func live(space: SpaceID, runs: [PageRun]) throws(WireError) {
         for run in runs { try checkRun(space, run.start, run.count) }

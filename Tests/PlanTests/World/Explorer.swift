@@ -141,7 +141,8 @@ struct Explorer {
     }
 
     private static func patient(_ world: World) -> Step? {
-        [SourceTimer.answer, .frozen, .patience, .deadline].first(where: world.source.timers.contains).map(Step.sourceTimer)
+        [SourceTimer.answer, .frozen, .patience, .deadline, .reconnect].first(where: world.source.timers.contains).map(
+            Step.sourceTimer)
     }
 
     private func ended(_ world: World, _ violation: Violation) throws -> Ended {

@@ -25,6 +25,7 @@ extension World {
             destination.facts.append(.journalWritten(record.kind))
         case .check: destination.facts.append(.checked(Sample.findings, Sample.recovery))
         case .prepare: destination.facts.append(.prepared(Prepared(rootfs: "/r", takesAddresses: true)))
+        case .resume(let resumption): destination.facts.append(.resumed(resumption.number))
         case .startRestore: destination.facts.append(.restoreHeld)
         case .releaseRestore:
             destination.tasks = .frozen
@@ -58,6 +59,7 @@ extension World {
         case .journal(let record): .journal(record.kind)
         case .check: .check
         case .prepare: .prepare
+        case .resume: .resume
         case .startRestore: .startRestore
         case .releaseRestore: .restore
         case .thaw: .thaw

@@ -7,6 +7,10 @@ extension World {
         switch action {
         case .enter, .note, .announce, .take, .throttle, .serveMissing: break
         case .send(let message): send(message, to: .destination)
+        case .hangUp:
+            source.connected = false
+            source.facts.removeAll { $0 == .connected || $0 == .peerLost(Sample.problem) }
+            breakLink()
         case .startTimer(let timer, _): source.timers.insert(timer)
         case .stopTimer(let timer): source.timers.remove(timer)
         case .finish: crashSource()
@@ -22,8 +26,10 @@ extension World {
         case .journal(let record):
             source.write(record.kind)
             source.facts.append(.journalWritten(record.kind))
-        case .syncFiles: source.facts.append(.filesSynced)
-        case .startRound: source.facts.append(.roundFinished(Sample.report(dirty: method == .hybrid ? 1_000_000 : 0)))
+        case .syncFiles: source.facts.append(source.connected ? .filesSynced : .cutShort(.syncFiles))
+        case .startRound:
+            let report = Sample.report(dirty: method == .hybrid ? 1_000_000 : 0)
+            source.facts.append(source.connected ? .roundFinished(report) : .cutShort(.round))
         case .startCriu: source.facts.append(.criuHeld)
         case .cutNetwork:
             networkCut = true
@@ -46,7 +52,7 @@ extension World {
             source.tasks = .none
             source.facts.append(.sourceKilled)
         case .clean: source.facts.append(.cleaned)
-        case .enter, .note, .announce, .take, .throttle, .send, .startTimer, .stopTimer, .serveMissing, .finish: break
+        case .enter, .note, .announce, .take, .throttle, .send, .hangUp, .startTimer, .stopTimer, .serveMissing, .finish: break
         }
     }
 

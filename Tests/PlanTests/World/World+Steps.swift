@@ -40,7 +40,7 @@ extension World {
                 if case .connect = action { steps.append(.refuseConnection(index)) } else { steps.append(.fail(.source, index)) }
                 if case .journal = action { steps.append(.failAfterEffect(.source, index)) }
             }
-            for timer in [SourceTimer.answer, .frozen, .patience, .deadline] where source.timers.contains(timer) {
+            for timer in [SourceTimer.answer, .frozen, .patience, .deadline, .reconnect] where source.timers.contains(timer) {
                 steps.append(.sourceTimer(timer))
             }
             if containerMayExit, source.tasks != .none, !needsFrozenSource { steps.append(.containerExits) }
@@ -90,6 +90,7 @@ extension World {
         if source.timers.contains(.retry) { steps.append(.sourceTimer(.retry)) }
         if destination.timers.contains(.verdict) { steps.append(.destinationTimer(.verdict)) }
         if destination.timers.contains(.bye) { steps.append(.destinationTimer(.bye)) }
+        if destination.timers.contains(.returning), !destination.connected { steps.append(.destinationTimer(.returning)) }
         return steps
     }
 

@@ -84,8 +84,12 @@ struct World: Hashable, Sendable {
     /// The first rule that was broken.
     var broken: String?
 
-    init(_ method: Plan.Method, faults: Int, grain: Grain) {
+    /// Whether a link that is lost before the freeze is waited for.
+    let waits: Bool
+
+    init(_ method: Plan.Method, faults: Int, grain: Grain, waits: Bool = true) {
         self.method = method
+        self.waits = waits
         self.grain = grain
         faultsLeft = faults
         source.state = SourceState()
@@ -107,16 +111,20 @@ struct World: Hashable, Sendable {
 
     // MARK: the machines, rebuilt from their states
 
-    static let orders: [Plan.Method: SourceOrder] = Dictionary(
-        uniqueKeysWithValues: Plan.Method.allCases.map {
-            (
-                $0,
-                Sample.order($0) {
+    static let orders = orders(waiting: true)
+    static let impatientOrders = orders(waiting: false)
+
+    private static func orders(waiting: Bool) -> [Plan.Method: SourceOrder] {
+        Dictionary(
+            uniqueKeysWithValues: Plan.Method.allCases.map { method in
+                let order = Sample.order(method) {
                     $0.downtimeLimit = 1000
                     $0.timeout = 60
+                    if !waiting { $0.retryFor = 0 }
                 }
-            )
-        })
+                return (method, order)
+            })
+    }
 
     mutating func tellSource(_ event: SourceEvent) {
         guard let state = source.state else { return }
@@ -126,7 +134,7 @@ struct World: Hashable, Sendable {
                 recovering: born.map { Sample.record($0, .source, pagesStayBehind: method.leavesPages) },
                 container: source.bornTasks)!
         } else {
-            machine = SourceMachine(Self.orders[method]!)
+            machine = SourceMachine((waits ? Self.orders : Self.impatientOrders)[method]!)
         }
         machine.state = state
         let actions = machine.handle(event)

@@ -1,0 +1,38 @@
+import Host
+
+/// Who puts in its place what comes over connections of the attempt. After a loss of the link those of before have to be through
+/// before others begin: else an older version of a page could land behind a newer one.
+final class Intake: Sendable {
+    private struct State {
+        var generation = 0
+        var inside: [Int: Int] = [:]
+    }
+    private let state = Monitor(State())
+
+    /// - Returns: for `leave`.
+    func enter() -> Int {
+        state.withLock { state in
+            state.inside[state.generation, default: 0] += 1
+            return state.generation
+        }
+    }
+
+    /// - Returns: whether it is one of the present generation, whose end means something.
+    func leave(_ ticket: Int) -> Bool {
+        state.withLock { state in
+            state.inside[ticket, default: 1] -= 1
+            return ticket == state.generation
+        }
+    }
+
+    /// A new generation begins.
+    func begin() { state.withLock { $0.generation += 1 } }
+
+    /// Waits until nobody of an earlier generation is inside.
+    /// - Returns: false when the time is over.
+    func waitUntilIdle(within limit: Duration) -> Bool {
+        state.wait(until: .now + limit) { state in
+            state.inside.allSatisfy { $0.key == state.generation || $0.value == 0 } ? true : nil
+        } ?? false
+    }
+}
