@@ -11,15 +11,22 @@ extension InTheLab {
         /// Ends the ssh processes of the source, as a dead link or an administrator would.
         private func killSSH(on host: LabHost) throws { try host.shell("kill -9 $(pgrep -x ssh)") }
 
-        @Test func `ssh that is killed in the copy rolls back`() throws {
+        @Test func `ssh that is killed in the copy is dialled again, unless that is not wished`() throws {
             let workload = Stamper("lab-ssh-copy", megabytes: 96)
             try withWorkload(workload, on: lab.alpha) { world in
                 let migration = try Migration(
-                    workload.id, from: lab.alpha, to: lab.ssh(lab.beta), options: ["--bandwidth", "30m"])
+                    workload.id, from: lab.alpha, to: lab.ssh(lab.beta), options: ["--bandwidth", "30m", "--retry-for", "0"])
                 try #require(migration.reaches("copy"))
                 try killSSH(on: lab.alpha)
                 try expectStayed(try migration.outcome(), workload, on: lab.alpha, world, codes: [4])
-                try expectMoved(try lab.moveBySSH(workload, from: lab.alpha), workload, to: lab.beta, world)
+                let patient = try Migration(
+                    workload.id, from: lab.alpha, to: lab.ssh(lab.beta),
+                    options: ["--bandwidth", "30m", "--downtime-limit", "3000"])
+                try #require(patient.reaches("copy"))
+                try killSSH(on: lab.alpha)
+                let outcome = try patient.outcome()
+                try expectMoved(outcome, workload, to: lab.beta, world)
+                #expect(outcome.events.contains { $0.text?.contains("is there again") == true }, "\(outcome)")
             }
         }
 
