@@ -121,7 +121,7 @@ extension DestinationDoers {
     /// For what was read already to be put in its place.
     private static let idleLimit = Duration.seconds(30)
 
-    func adoptData(_ connection: Connection, _ stream: Int) throws {
+    func adoptData(_ connection: Connection, _ stream: Int, _ generation: Int) throws {
         let (store, images, streams, frames) = attempt.withLock { ($0.store, $0.images, $0.streams, $0.frames) }
         link.add(connection, stream: stream, of: streams)
         if stream == LinkProbe.stream { return LinkProbe.receive(connection) }
@@ -133,9 +133,9 @@ extension DestinationDoers {
         let sink = StoreSink(
             stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 },
             files: files, comparison: comparison)
-        let ticket = intake.enter()
+        guard intake.enter(generation) else { return connection.close() }
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
-            guard let self, intake.leave(ticket), let error else { return }
+            guard let self, intake.leave(generation), let error else { return }
             let problem = Problem.of(error, what: "receive pages")
             // What can't be taken comes again over every connection.
             if case .frame = error { mailbox.post(.failed(.receive, problem)) }
@@ -143,12 +143,16 @@ extension DestinationDoers {
         }
     }
 
-    func adoptFiles(_ connection: Connection, stream: Int) throws {
+    func adoptFiles(_ connection: Connection, stream: Int, _ generation: Int) throws {
         link.add(connection)
         let (_, facts, attempted) = try known()
         let folders = facts.folders + facts.container.tmpfs.indices.map { Places.tmpfs(migration, $0) }
         if stream == Tunnel.pageServer { return try startPageServer(connection, attempted) }
         guard let part = FileDestination.Part(stream: stream) else { throw TransferProblem("there is no files stream \(stream)") }
+        // Until the receiver is noted or the program runs: who ends what is there waits for this.
+        guard intake.enter(generation) else { return connection.close() }
+        var isDone = true
+        defer { if isDone { _ = intake.leave(generation) } }
         let end = try Tunnel.open(connection)
         if part == .native {
             let receiver = try FileReceiver(into: folders, over: end)
@@ -158,11 +162,11 @@ extension DestinationDoers {
         let run = try FileDestination.receive(part, into: folders, over: end)
         attempt.withLock { $0.files.append(run) }
         // rsync's own goodbye tells the source how it ended; here the end is only reaped.
-        let ticket = intake.enter()
         _ = try Host.Thread(named: "rsync") { [migration, intake] in
-            defer { _ = intake.leave(ticket) }
+            defer { _ = intake.leave(generation) }
             do { _ = try run.finish(vanishedIsFine: true, until: nil) } catch { logLine("session \(migration): files: \(error)") }
         }
+        isDone = false
     }
 
     /// The container's own tmpfs, which the files fill and the restore takes.

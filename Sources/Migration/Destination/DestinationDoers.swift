@@ -175,6 +175,7 @@ final class DestinationDoers: Sendable {
 
     /// A connection that was handed over.
     func adopt(_ descriptor: SharedDescriptor, _ preamble: Preamble, _ transport: Transport) {
+        let generation = intake.generation
         do {
             if transport == .ssh { link.noteEntrance(of: descriptor) }
             let connection = try Acceptor.adopt(
@@ -184,8 +185,8 @@ final class DestinationDoers: Sendable {
                 link.take(connection)
                 // Requests of before may have been lost with the connection on which they were said.
                 attempt.withLock { $0.server }?.askAgain()
-            case .data: try adoptData(connection, Int(preamble.stream))
-            case .files: try adoptFiles(connection, stream: Int(preamble.stream))
+            case .data: try adoptData(connection, Int(preamble.stream), generation)
+            case .files: try adoptFiles(connection, stream: Int(preamble.stream), generation)
             }
         } catch {
             logLine("session \(migration): a connection of role \(preamble.role): \(error)")

@@ -9,19 +9,23 @@ final class Intake: Sendable {
     }
     private let state = Monitor(State())
 
-    /// - Returns: for `leave`.
-    func enter() -> Int {
+    /// What a connection belongs to: to be asked when it comes, before it is greeted.
+    var generation: Int { state.withLock { $0.generation } }
+
+    /// - Returns: false when another generation has begun since: nothing may come of it any more.
+    func enter(_ generation: Int) -> Bool {
         state.withLock { state in
-            state.inside[state.generation, default: 0] += 1
-            return state.generation
+            guard generation == state.generation else { return false }
+            state.inside[generation, default: 0] += 1
+            return true
         }
     }
 
     /// - Returns: whether it is one of the present generation, whose end means something.
-    func leave(_ ticket: Int) -> Bool {
+    func leave(_ generation: Int) -> Bool {
         state.withLock { state in
-            state.inside[ticket, default: 1] -= 1
-            return ticket == state.generation
+            state.inside[generation, default: 1] -= 1
+            return generation == state.generation
         }
     }
 
