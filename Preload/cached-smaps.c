@@ -30,14 +30,20 @@ static int open_cached_smaps(int folder, const char *name, openat_function next)
 
 static int open_at(int folder, const char *name, int flags, mode_t mode, openat_function next)
 {
-	int cached = open_cached_smaps(folder, name, next);
+	int instead = open_cached_smaps(folder, name, next);
 
-	if (cached < 0) {
-		martlet_opening(folder, name);
-		if (martlet_was_released())
-			martlet_await_pages(folder, name);
-	}
-	return cached >= 0 ? cached : next(folder, name, flags, mode);
+	if (instead == -1)
+		instead = martlet_open_socket_information(folder, name);
+	if (instead == -1)
+		instead = martlet_open_watch_list(folder, name);
+	if (instead == -1)
+		instead = martlet_open_stream(folder, name, flags);
+	if (instead != -1)
+		return instead < 0 ? -1 : instead;
+	martlet_opening(folder, name);
+	if (martlet_was_released())
+		martlet_await_pages(folder, name);
+	return next(folder, name, flags, mode);
 }
 
 MARTLET_BEFORE_LIBC int openat(int folder, const char *name, int flags, ...)

@@ -211,6 +211,11 @@ static size_t notification(const uint8_t *bytes, size_t length, const char **nam
 	return bytes[7] <= length - 8 ? bytes[7] : 0;
 }
 
+static bool is_named(const char *wanted, const char *name, size_t length)
+{
+	return length == strlen(wanted) && memcmp(name, wanted, length) == 0;
+}
+
 MARTLET_BEFORE_LIBC ssize_t write(int fd, const void *bytes, size_t length)
 {
 	static write_function next;
@@ -219,10 +224,16 @@ MARTLET_BEFORE_LIBC ssize_t write(int fd, const void *bytes, size_t length)
 
 	if (!next)
 		next = (write_function)martlet_next("write");
-	ssize_t written = next(fd, bytes, length);
+	ssize_t written;
+	if (martlet_write_stream(fd, bytes, length, &written))
+		return written;
+	size_t name_length = martlet_dir() ? notification(bytes, length, &name) : 0;
+	/* A notification that fails fails the dump. */
+	if (is_named("post-dump", name, name_length) && !martlet_finish_streams())
+		return -1;
+	written = next(fd, bytes, length);
 	int error = errno;
-	size_t name_length = martlet_is_restoring() ? notification(bytes, length, &name) : 0;
-	if (name_length > 0) {
+	if (name_length > 0 && martlet_is_restoring()) {
 		snprintf(text, sizeof text, "stage %.*s", (int)name_length, name);
 		tell(text);
 		restore.answer_due = strcmp(text, "stage pre-resume") == 0;

@@ -79,6 +79,43 @@ bool martlet_read_objects(void);
 /* To be asked when CRIU opens a file beneath a folder of images: puts shared memory in the place of an empty memfd. */
 void martlet_opening(int folder, const char *name);
 
+/* A file in memory that CRIU has open (memory-files.c). */
+struct memory_file;
+/* What happens when CRIU closes it; the result and errno are CRIU's. */
+typedef int memory_file_closing(struct memory_file *);
+struct memory_file {
+	int fd;
+	memory_file_closing *closing; /* NULL: not open */
+	bool read_only;
+	const uint8_t *content; /* of one that is read */
+	size_t size, at;
+};
+
+/* The open file in memory behind a descriptor, or NULL. */
+struct memory_file *martlet_memory_file(int fd);
+
+/* Opens one as if in `folder`, to be read once content and size are set. NULL if that can't be. */
+struct memory_file *martlet_open_in_memory(int folder, memory_file_closing *closing);
+
+/* Its descriptor is now something else. */
+void martlet_forget_file(struct memory_file *file);
+int martlet_close_nothing(struct memory_file *file);
+
+/* To be asked before CRIU opens a file: a descriptor in its place, -1 for the file itself, -2 for failure with errno. */
+int martlet_open_stream(int folder, const char *name, int flags);
+int martlet_open_socket_information(int folder, const char *name);
+int martlet_open_watch_list(int folder, const char *name);
+
+/* What fstat was last asked for, if it has no kind, as an epoll; -1: something else. And how often fstat was asked. */
+int martlet_looked_at_nameless(void);
+extern unsigned martlet_looks;
+
+/* True if these bytes belong to a file in memory; then the result is write's. */
+bool martlet_write_stream(int fd, const void *bytes, size_t length, ssize_t *result);
+
+/* CRIU has written its last image. False if one that it believes to be there is not. */
+bool martlet_finish_streams(void);
+
 /* True from the release of a restore on, in the process that received the request. */
 bool martlet_is_restoring(void);
 

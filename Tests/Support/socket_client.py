@@ -21,7 +21,7 @@ p = argparse.ArgumentParser()
 p.add_argument("addresses")
 p.add_argument("port", type=int)
 p.add_argument("--idle", type=int, default=20)
-p.add_argument("--only", default="closed,open,fresh,slow,flood,datagrams,half")
+p.add_argument("--only", default="closed,open,fresh,slow,flood,datagrams,half,watched")
 a = p.parse_args()
 addresses, kinds = a.addresses.split(","), a.only.split(",")
 stop = threading.Event()
@@ -206,6 +206,9 @@ def main():
             s.sendall(b"x" * (1000 + n))
             s.shutdown(socket.SHUT_WR)
             half.append(s)
+    watched = [connect(addresses[n % len(addresses)], a.port + 5) for n in range(40 if "watched" in kinds else 0)]
+    for n, s in enumerate(watched):
+        ask(s, b"watched %d" % n, "watched")
     inside = int(ask(idle[0], b"state", "inside")) if idle else 0
     bodies = {
         "closed": closed_loop, "open": open_loop, "fresh": fresh_connections, "flood": flood, "datagrams": datagram_loop,
@@ -228,6 +231,11 @@ def main():
             ask(s, b"again %d" % n, "idle")
         except OSError as e:
             wrong(f"idle {n}: {e}")
+    for n, s in enumerate(watched):
+        try:
+            ask(s, b"still watched %d" % n, "watched")
+        except OSError as e:
+            wrong(f"watched {n}: {e}")
     if idle and int(ask(idle[0], b"state", "inside")) <= inside:
         wrong("the connection inside stands still")
     if half:

@@ -6,9 +6,12 @@
 +2  datagrams come back
 +3  half closed: reads to the end, then waits for `finish` to say how many bytes came
 +4  accepts one connection in 30 ms and answers with a line
++5  echo by epoll, where every other connection is watched under a number that is now another socket's
 
 Inside, two of its own threads count to each other over 127.0.0.1. IPv4 and IPv6. Only the standard library.
 """
+import os
+import select
 import selectors
 import socket
 import struct
@@ -105,6 +108,27 @@ def slow(port):
         time.sleep(0.03)
 
 
+def watched(port):
+    door, poll, answers, others = listen(port), select.epoll(), {}, []
+    poll.register(door.fileno(), select.EPOLLIN)
+    while True:
+        for number, _ in poll.poll():
+            if number == door.fileno():
+                fd = door.accept()[0].detach()
+                poll.register(fd, select.EPOLLIN)
+                answers[fd] = os.dup(fd)
+                if len(answers) % 2:
+                    other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                    os.dup2(other.fileno(), fd)
+                    others.append(other)
+                continue
+            data = os.read(answers[number], 4096)
+            os.write(answers[number], data)
+            if not data:  # such a registration can only be taken back with the number that it was made for
+                os.dup2(answers[number], number)
+                poll.unregister(number)
+
+
 def within():
     door = socket.create_server(("127.0.0.1", 0))
     here = socket.create_connection(door.getsockname())
@@ -124,7 +148,8 @@ def within():
 
 
 for body, arguments in [
-    (each, (base + 1, flood)), (datagrams, (base + 2,)), (each, (base + 3, half)), (slow, (base + 4,)), (within, ()),
+    (each, (base + 1, flood)), (datagrams, (base + 2,)), (each, (base + 3, half)), (slow, (base + 4,)),
+    (watched, (base + 5,)), (within, ()),
 ]:
     threading.Thread(target=body, args=arguments, daemon=True).start()
 echo(base)

@@ -13,8 +13,9 @@ public final class Sockets: Workload {
     private let state = Mutex<(clients: BackgroundProcess?, pid: Int32)>((nil, 0))
     private let told = Mutex<Report?>(nil)
 
-    /// Clients of one kind; `slow` ones ask a server that lets new connections wait.
-    public enum Kind: String, Sendable, CaseIterable { case closed, open, fresh, slow, flood, datagrams, half }
+    /// Clients of one kind; `slow` ones ask a server that lets new connections wait, `watched` ones one whose epoll watches them under
+    /// numbers that belong to other sockets by now.
+    public enum Kind: String, Sendable, CaseIterable { case closed, open, fresh, slow, flood, datagrams, half, watched }
 
     /// What the clients noticed.
     public struct Report: Decodable, Sendable {
@@ -77,6 +78,8 @@ public final class Sockets: Workload {
         told.withLock { $0 = report }
         try require(report.errors.isEmpty, "its clients noticed: \(report.errors.joined(separator: "; "))")
         try require(report.datagrams.lost == 0, "\(report.datagrams.lost) of \(report.datagrams.sent) datagrams are lost")
+        try require(
+            report.datagrams.doubled == 0, "\(report.datagrams.doubled) of \(report.datagrams.sent) datagrams came twice")
     }
 
     public func verify(on host: LabHost) throws {
