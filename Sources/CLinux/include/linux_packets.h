@@ -28,3 +28,7 @@ struct linux_waiting {
 // `s`: a NETLINK_SOCK_DIAG socket made in that namespace. Handshakes are counted only if asked for: that walks the table of all
 // connections of the host, milliseconds.
 long linux_count_waiting(int s, int with_handshakes, struct linux_waiting *w);
+
+// nftables: how many packets a named counter of a table of the family inet counted. `s`: a NETLINK_NETFILTER socket of that network
+// namespace. Twenty microseconds where nft(8) takes milliseconds. Result: the packets, or -errno.
+long linux_counted_packets(int s, const char *table, const char *counter);

@@ -26,19 +26,22 @@ public struct CapturedFrame: Sendable, Hashable {
         return target.elementsEqual(mac.bytes) || target.first.map { $0 & 1 == 1 } ?? false
     }
 
-    /// What `NewcomerHold` keeps from the container: the first segment of a connection, and datagrams.
-    var isNewcomer: Bool {
+    /// What `NewcomerHold` keeps from the container.
+    enum Newcomer { case connection, datagram }
+
+    /// The first segment of a connection, a datagram, or nil: anything else.
+    var newcomer: Newcomer? {
         let at = Self.headerBytes
-        guard bytes.count >= at + 34 else { return false }
+        guard bytes.count >= at + 34 else { return nil }
         let network = at + 14
         let transport: Int, kind: UInt8
         switch (bytes[at + 12], bytes[at + 13]) {
         case (0x08, 0x00): (kind, transport) = (bytes[network + 9], network + Int(bytes[network] & 15) * 4)
         case (0x86, 0xdd): (kind, transport) = (bytes[network + 6], network + 40)
-        default: return false
+        default: return nil
         }
-        if kind == 17 { return true }
+        if kind == 17 { return .datagram }
         // SYN without FIN, RST or ACK
-        return kind == 6 && bytes.count > transport + 13 && bytes[transport + 13] & 0x17 == 0x02
+        return kind == 6 && bytes.count > transport + 13 && bytes[transport + 13] & 0x17 == 0x02 ? .connection : nil
     }
 }

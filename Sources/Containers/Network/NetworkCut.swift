@@ -13,6 +13,8 @@ public final class NetworkCut: Sendable {
     private let holding: Holding?
     private let capture = Mutex<FrameCapture?>(nil)
     private let isHolding = Mutex(false)
+    /// Whether the ports were closed: until then all but newcomers reaches the container.
+    private let isCut = Mutex(false)
     /// Whether its sockets ran empty while newcomers were held back.
     private let ranEmpty = Mutex(false)
 
@@ -30,11 +32,14 @@ public final class NetworkCut: Sendable {
                 interfaces.append((number, bridge, mac))
                 injectors[number] = try FrameInjector(hostName: interface.hostName ?? "", mac: mac)
             }
-            hold = NewcomerHold(path: path)
+            let all = description.interfaces
+            hold = NewcomerHold(path: path, interfaces: interfaces.map { ($0.number, all[$0.number].name) })
             queues = try SocketQueues(namespace: path)
         }
     }
 
+    /// How often datagrams are counted at least: once in a millisecond, so that those on their way when it began are no more.
+    private static let leastLooks = 6
     /// Longest wait for the container to fetch what waits at its sockets.
     private static let patience = Duration.milliseconds(300)
 
@@ -65,16 +70,21 @@ public final class NetworkCut: Sendable {
         capture.forgetAll()
         try holding.hold.begin()
         isHolding.withLock { $0 = true }
-        let left = try waitForEmptyQueues(holding)
+        let left = try waitForEmptyQueues(holding, capture)
         ranEmpty.withLock { $0 = left.isEmpty }
         return left
     }
 
-    private func waitForEmptyQueues(_ holding: Holding) throws(SystemError) -> WaitingInput {
+    private func waitForEmptyQueues(_ holding: Holding, _ capture: FrameCapture) throws(SystemError) -> WaitingInput {
         let deadline = MonotonicInstant.now + Self.patience
+        var looks = 0
         while true {
             let waiting = try holding.queues.waiting(handshakes: true)
-            if waiting.isEmpty || .now > deadline { return waiting }
+            let dropped = holding.hold.dropped()
+            capture.take(dropped: dropped)
+            looks += 1
+            let knows = dropped == nil || !capture.hasDatagrams || looks >= Self.leastLooks
+            if (waiting.isEmpty && knows) || .now > deadline { return waiting }
             sleepThread(.milliseconds(1))
         }
     }
@@ -91,6 +101,7 @@ public final class NetworkCut: Sendable {
     public func cut() throws(SystemError) {
         // Nothing but newcomers is kept from it before the port closes, and they only if they could be.
         if isHolding.withLock({ $0 }) { capture.withLock { $0 }?.keepNewcomers() } else { capture.withLock { $0 }?.forgetAll() }
+        isCut.withLock { $0 = true }
         for port in ports { try port.set(.closed) }
     }
 
@@ -107,10 +118,19 @@ public final class NetworkCut: Sendable {
             return capture
         }
         capture?.end()
+        let wasCut = isCut.withLock { $0 }
+        if !wasCut { takeNewcomers(capture) }
         holding?.hold.end()  // before newcomers are given
         for port in ports { try port.set(.open) }
-        for frame in capture?.all() ?? [] { holding?.injectors[frame.interface]?.give(frame) }
+        for frame in (wasCut ? capture?.all() : capture?.soFar) ?? [] { holding?.injectors[frame.interface]?.give(frame) }
         for announcer in announcers { try announcer.announce() }
+    }
+
+    /// Only newcomers were kept from the container, and not for long.
+    private func takeNewcomers(_ capture: FrameCapture?) {
+        guard let capture, let holding, isHolding.withLock({ $0 }) else { return }
+        holding.hold.lift()
+        capture.keepNewcomers(dropped: holding.hold.dropped())
     }
 
     /// The container runs elsewhere: nothing is kept any more. Closing the sockets takes up to 31 ms.

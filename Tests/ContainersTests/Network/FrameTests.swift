@@ -69,22 +69,23 @@ struct FrameTests {
 
     @Test func `newcomers are datagrams and the first segment of a connection`() {
         for flags in [UInt8(0x02), 0xc2] {  // SYN; SYN with the bits of congestion notification
-            #expect(captured(ipv4(6, tcp(flags))).isNewcomer && captured(ipv6(6, tcp(flags))).isNewcomer)
-            #expect(captured(ipv4(6, tcp(flags), options: 3)).isNewcomer)
+            #expect(captured(ipv4(6, tcp(flags))).newcomer == .connection)
+            #expect(captured(ipv6(6, tcp(flags))).newcomer == .connection)
+            #expect(captured(ipv4(6, tcp(flags), options: 3)).newcomer == .connection)
         }
-        #expect(captured(ipv4(17, [UInt8](repeating: 0, count: 8))).isNewcomer)
-        #expect(captured(ipv6(17, [UInt8](repeating: 0, count: 8))).isNewcomer)
+        #expect(captured(ipv4(17, [UInt8](repeating: 0, count: 8))).newcomer == .datagram)
+        #expect(captured(ipv6(17, [UInt8](repeating: 0, count: 8))).newcomer == .datagram)
         for flags in [UInt8(0x10), 0x18, 0x12, 0x11, 0x04, 0x06, 0x03] {
-            #expect(!captured(ipv4(6, tcp(flags))).isNewcomer && !captured(ipv6(6, tcp(flags))).isNewcomer)
+            #expect(captured(ipv4(6, tcp(flags))).newcomer == nil && captured(ipv6(6, tcp(flags))).newcomer == nil)
         }
-        #expect(!captured(ipv4(1, tcp(2))).isNewcomer, "ICMP")
-        #expect(!captured(AnnouncementFrame.gratuitousARP(mac: mac, ipv4: [10, 0, 0, 1])).isNewcomer)
+        #expect(captured(ipv4(1, tcp(2))).newcomer == nil, "ICMP")
+        #expect(captured(AnnouncementFrame.gratuitousARP(mac: mac, ipv4: [10, 0, 0, 1])).newcomer == nil)
     }
 
     @Test func `a frame cut short is no newcomer and crashes nothing`() {
         for frame in [captured(ipv4(6, tcp(2), options: 10)), captured(ipv6(6, tcp(2)))] {
             for length in 0..<frame.bytes.count - 6 {
-                #expect(!CapturedFrame(interface: 0, bytes: Array(frame.bytes[..<length])).isNewcomer)
+                #expect(CapturedFrame(interface: 0, bytes: Array(frame.bytes[..<length])).newcomer == nil)
             }
         }
     }

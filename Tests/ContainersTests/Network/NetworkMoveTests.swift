@@ -7,7 +7,7 @@ import Testing
 @testable import Host
 
 /// A bridge with a client and a container's namespace, all with names of their own.
-private final class TestNetwork: Sendable {
+final class TestNetwork: Sendable {
     let tag = String(UInt32.random(in: 0x1000000 ... .max), radix: 16).suffix(6)
     var bridge: String { "mfb\(tag)" }
     var client: String { "mfc\(tag)" }
@@ -205,6 +205,49 @@ struct NetworkMoveTests {
             let tables = try network.shell("ip netns exec \(network.source) nft list tables")
             #expect(!tables.contains(NewcomerHold.table), "newcomers are let in again")
         }
+    }
+
+    /// However many come while the hold begins and while the port is closed: the container gets each once.
+    @Test func `no datagram is lost or comes twice`() throws {
+        let network = try TestNetwork()
+        let listener = try PythonInside(
+            network.source,
+            """
+            import socket, sys
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+            s.bind(('', 99)); s.settimeout(20); print('listens', flush=True)
+            seen = {}
+            while True:
+                text = s.recv(100)
+                if text == b'end': break
+                seen[int(text)] = seen.get(int(text), 0) + 1
+            count = max(seen) + 1
+            print('of', count, 'lost', count - len(seen), 'doubled', sum(n > 1 for n in seen.values()))
+            """)
+        try eventually("it listens") { try listener.output().contains("listens") }
+        let sender = try PythonInside(
+            network.client,
+            """
+            import socket, time
+            s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.connect(('10.199.7.5', 99))
+            end, n = time.monotonic() + 2, 0
+            while time.monotonic() < end:
+                s.send(b'%d' % n); n += 1
+                if n % 4 == 0: time.sleep(0.002)
+            print('sent', flush=True); time.sleep(1)
+            for _ in range(3): s.send(b'end'); time.sleep(0.1)
+            """)
+        for cuts in [true, false, true] {
+            let cut = try NetworkCut(describe(network), keepsConnections: true)
+            _ = try cut.hold()
+            if cuts { try cut.cut() }
+            sleepThread(.milliseconds(30))
+            try cut.uncut()
+        }
+        #expect(try !sender.output().contains("sent"), "it ended before the last cut")
+        try eventually(within: .seconds(30), "the end comes") { try listener.output().contains("of") }
+        let told = try listener.output()
+        #expect(told.contains("lost 0 doubled 0"), "\(told)")
     }
 
     @Test func `undoing removes what was made and nothing else`() throws {
