@@ -22,7 +22,7 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Most rounds before the freeze.", valueName: "n"))
     var maxRounds: Int?
 
-    @Option(help: ArgumentHelp("Parallel data streams.", valueName: "n"))
+    @Option(help: ArgumentHelp("Parallel data streams (2; 8 on long links that lose packets).", valueName: "n"))
     var streams: Int?
 
     @Option(help: ArgumentHelp("Most bytes a second, of all streams together.", valueName: "bytes"))

@@ -110,6 +110,8 @@ extension DestinationDoers {
         guard intake.waitUntilIdle(within: Self.idleLimit) else {
             throw TransferProblem("earlier connections did not end within \(Self.idleLimit)")
         }
+        // One that was being made meanwhile was not among them.
+        for receiver in attempt.withLock({ $0.receivers }) { receiver.stop() }
         startMarks(streams)
         attempt.withLock { attempt in
             (attempt.receivers, attempt.files) = ([], [])
