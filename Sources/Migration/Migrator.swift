@@ -51,7 +51,7 @@ public enum Migrator {
         if case .ssh(let ssh) = route, request.copiesProgram { try ProgramCopy.bring(over: ssh, reporter: reporter) }
         let link = SourceLink(
             address: request.destination, route: route, migration: migration, mailbox: mailbox, record: record,
-            expected: request.options.dryRun ? 0 : request.options.streams + Self.otherConnections)
+            expected: request.options.dryRun ? 0 : (request.options.streams ?? StreamCount.usual) + Self.otherConnections)
         let facts = try source.facts(for: request.options)
         // A dry run has nothing to work with, so that it can touch nothing.
         let parts = request.options.dryRun ? nil : try source.parts(migration, request, facts, link, reporter, mailbox)
@@ -60,7 +60,7 @@ public enum Migrator {
             container: source.description, capabilities: HostSurvey.capabilities(),
             findings: source.findings(for: request.options),
             recovery: source.recovery(migration, request.options), facts: JSON.text(facts),
-            seed: parts?.memory.seed ?? 0)
+            seed: parts?.memory.seed ?? 0, processors: sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         let doers = SourceDoers(
             migration: migration, mailbox: mailbox, link: link, site: source.site, parts: parts,
             nice: request.options.nice)

@@ -28,7 +28,8 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
     public var memoryThreshold: ByteCount?
     /// Most rounds before the freeze. 30 is QEMU's and Xen's old bound; pre-copy that works ends after 3 to 6.
     public var maxRounds = 30
-    public var streams = 2
+    /// Parallel data streams of pages; nil: by the link (`StreamCount`).
+    public var streams: Int?
     /// Bytes a second for all streams together; nil: no limit.
     public var bandwidth: ByteCount?
     /// Niceness of Martlet's own threads at both ends while the container runs at the source; 0 to 19.
@@ -76,7 +77,7 @@ public struct MigrationOptions: Hashable, Sendable, Codable {
             check(threshold.rawValue >= 0, "--memory-threshold", "\(threshold.rawValue)", "can't be negative")
         }
         check((1...1000).contains(maxRounds), "--max-rounds", "\(maxRounds)", "must be 1 to 1000")
-        check((1...64).contains(streams), "--streams", "\(streams)", "must be 1 to 64")
+        check(streams.map { (1...64).contains($0) } ?? true, "--streams", "\(streams ?? 0)", "must be 1 to 64")
         if let bandwidth {
             check(
                 bandwidth >= .kibibytes(64), "--bandwidth", "\(bandwidth.rawValue)",

@@ -14,12 +14,15 @@ public struct SourceOrder: Hashable, Sendable {
     public var facts: String
     /// Of the hashes by which pages are compared; drawn for each migration, so that nobody can prepare two that look the same.
     public var seed: UInt64
+    /// Of this host.
+    public var processors: Int
 
     public init(
         migration: MigrationID, peer: String, options: MigrationOptions, container: ContainerDescription,
         capabilities: Capabilities, findings: [Finding], recovery: RecoveryFacts, facts: String = "",
-        seed: UInt64 = 0
+        seed: UInt64 = 0, processors: Int = 2
     ) {
+        self.processors = processors
         self.seed = seed
         self.migration = migration
         self.peer = peer
@@ -44,6 +47,8 @@ public enum SourceEvent: Hashable, Sendable {
     /// The control connection, or one that the attempt can't do without, is gone.
     case peerLost(Problem)
     case received(PeerMessage)
+    /// A question on the control connection came back after so long. Before the answer to the offer.
+    case roundTrip(Duration)
     case journalWritten(JournalRecord.Kind)
 
     /// A `syncFiles` ended: all files that had changed by its start are at the destination.

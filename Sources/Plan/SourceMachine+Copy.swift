@@ -81,10 +81,13 @@ extension SourceMachine {
         let options = order.options
         let keepConnections =
             options.tcp == .established || options.tcp == .auto && order.container.network == .movable
+        let streams = StreamCount.chosen(asked: options.streams, roundTrip: state.roundTrip, processors: order.processors)
         let prepare = PrepareOrder(
-            compression: options.compression, tcpEstablished: keepConnections, streams: options.streams,
-            ways: ways)
-        return [.enter(.prepare), .send(.prepare(prepare)), .startTimer(.answer, Patience.answer)]
+            compression: options.compression, tcpEstablished: keepConnections, streams: streams, ways: ways)
+        let note = StreamCount.note(streams, asked: options.streams, roundTrip: state.roundTrip)
+        return [.enter(.prepare)] + (note.map { [.note($0)] } ?? []) + [
+            .send(.prepare(prepare)), .startTimer(.answer, Patience.answer),
+        ]
     }
 
     mutating func preparing(prepared: Bool, files: Bool, _ event: SourceEvent) -> [SourceAction]? {

@@ -68,6 +68,9 @@ public struct SourceMachine: ~Copyable, Sendable {
         case .connected: state.link = .up
         case .connectionFailed, .peerLost: state.link = .down
         case .containerExited: state.exited = true
+        case .roundTrip(let time):
+            state.roundTrip = min(time, state.roundTrip ?? time)
+            return []
         default: break
         }
         switch state.stage {

@@ -133,6 +133,8 @@ struct SourceState: Hashable, Sendable {
     /// The container ended, whoever did it: nothing runs here any more that could run on.
     var exited = false
     var link: Link = .down
+    /// The shortest one seen.
+    var roundTrip: Duration?
     /// How often the link was lost and waited for.
     var losses = 0
     var touched: Touched = []

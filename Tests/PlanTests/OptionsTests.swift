@@ -31,6 +31,7 @@ import Testing
         ("--memory-threshold", { $0.memoryThreshold = ByteCount(-1) }),
         ("--max-rounds", { $0.maxRounds = 0 }),
         ("--streams", { $0.streams = 65 }),
+        ("--streams", { $0.streams = 0 }),
         ("--bandwidth", { $0.bandwidth = ByteCount(1) }),
         ("--timeout", { $0.timeout = 0 }),
         ("--nice", { $0.nice = 20 }),

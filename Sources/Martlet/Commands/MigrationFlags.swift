@@ -22,7 +22,7 @@ struct MigrationFlags: ParsableArguments {
     @Option(help: ArgumentHelp("Most rounds before the freeze.", valueName: "n"))
     var maxRounds: Int?
 
-    @Option(help: ArgumentHelp("Parallel data streams (2; 8 on long links that lose packets).", valueName: "n"))
+    @Option(help: ArgumentHelp("Parallel data streams (2; 8 where the round trip takes 30 ms or more).", valueName: "n"))
     var streams: Int?
 
     @Option(help: ArgumentHelp("Most bytes a second, of all streams together.", valueName: "bytes"))
@@ -90,7 +90,7 @@ struct MigrationFlags: ParsableArguments {
         options.limitIsStrict = strictLimit
         options.memoryThreshold = memoryThreshold?.bytes
         options.maxRounds = maxRounds ?? options.maxRounds
-        options.streams = streams ?? options.streams
+        options.streams = streams
         options.bandwidth = bandwidth?.bytes
         options.nice = nice ?? options.nice
         options.autoConverge = autoConverge

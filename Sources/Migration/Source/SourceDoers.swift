@@ -64,7 +64,9 @@ final class SourceDoers: Sendable {
             }
         case .connect: background("dial") { self.link.dial() }
         case .hangUp: link.hangUp()
-        case .send(let message): link.send(message)
+        case .send(let message):
+            if case .prepare(let order) = message { parts?.memory.carry(over: order.streams) }
+            link.send(message)
         case .journal(let record): write(record)
         case .syncFiles:
             step("files", .syncFiles, courtesy.priority) {

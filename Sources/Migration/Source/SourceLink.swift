@@ -106,7 +106,9 @@ final class SourceLink: Sendable {
     private func received(_ bytes: [UInt8]) {
         do {
             switch try JSON.decode(PeerMessage.self, from: bytes) {
-            case .clock(let probe) where probe.answered != nil: record.take(probe)
+            case .clock(let probe) where probe.answered != nil:
+                mailbox.post(.roundTrip(.nanoseconds(MonotonicInstant.now.nanoseconds - probe.asked)))
+                record.take(probe)
             case .roundMark(let mark): state.withLock { _ = $0.landed.insert(mark.round) }
             case .wanted(let request): wanted(request)
             case .differing(let pages): state.withLock { $0.differing += pages }

@@ -11,12 +11,14 @@ import Wire
 ///
 /// Used by one action at a time: a round, or the final pass.
 final class SourceMemory: @unchecked Sendable {
-    // SAFETY: `tracker` and `ways` are set once, before any action; `sender` by the first one, with `opening` held, before `sending`, by
+    // SAFETY: `tracker`, `ways` and `pageStreams` are set once, before any action; `sender` by the first one, with `opening` held, before `sending`, by
     // which other threads know it; `carried` is touched by rounds only; the rest is locked.
     private let processes: @Sendable () throws(SystemError) -> [Int32]
     /// Nil: memory is in the images, and nothing travels here.
     private var tracker: ContainerTracker?
     private var ways: Ways?
+    /// Data streams of pages; the images have one more.
+    private var pageStreams = StreamCount.usual
     /// The container's first process.
     private let container: Int32
     private let link: SourceLink
@@ -120,6 +122,9 @@ final class SourceMemory: @unchecked Sendable {
         self.ways = ways
     }
 
+    /// The destination is told to expect so many data streams of pages. Before the first of them.
+    func carry(over streams: Int) { pageStreams = streams }
+
     // MARK: - Shared memory
 
     private struct Shared {
@@ -176,10 +181,10 @@ final class SourceMemory: @unchecked Sendable {
     private func openLines() throws -> [DataSender] {
         let (mode, epoch) = (CompressionMode(options.compression), link.epoch)
         var pages: [DataSender] = []
-        for number in 0..<options.streams {
+        for number in 0..<pageStreams {
             pages.append(DataSender(try link.open(.data, number), compression: mode, limit: limit))
         }
-        let images = DataSender(try link.open(.data, options.streams), compression: mode, limit: limit)
+        let images = DataSender(try link.open(.data, pageStreams), compression: mode, limit: limit)
         lines.withLock { lines in
             lines.spent += lines.bytesSent
             (lines.pages, lines.images, lines.epoch) = (pages, images, epoch)
