@@ -91,6 +91,7 @@ final class SourceDoers: Sendable {
                 // A loss is told by its own event; the next round opens the streams anew.
                 do { try $0.memory.standBy() } catch { guard self.link.isLoss(error) else { throw error } }
                 try $0.dump.start()
+                $0.memory.awaitWarmth()
                 self.mailbox.post(.criuHeld)
             }
         case .cutNetwork:

@@ -235,6 +235,11 @@ final class SourceMemory: @unchecked Sendable {
         stream.keepWarm(true)
     }
 
+    /// The freeze would wait for the window, the container now doesn't. Lossy links may never open it so far.
+    func awaitWarmth() { images?.waitUntilWarm(within: Self.longestWarming) }
+
+    private static let longestWarming = Duration.milliseconds(800)
+
     /// What follows is not to stand behind filler.
     func leaveStandBy() {
         lines.withLock { $0.isWarm = false }

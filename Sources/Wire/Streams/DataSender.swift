@@ -200,6 +200,11 @@ public final class DataSender: Sendable {
     /// Fills pauses with filler so that the congestion window stays open, or stops that.
     public func keepWarm(_ warm: Bool) { flow.keepWarm(warm) }
 
+    /// Waits until filler has opened the congestion window: at a round trip of 50 ms some 0.3 s, without one some milliseconds.
+    /// - Returns: false if it took longer.
+    @discardableResult
+    public func waitUntilWarm(within limit: Duration) -> Bool { flow.waitUntilOpen(within: limit) }
+
     /// Closes the connection, without an end frame if `finish` was not called. Does not wait.
     public func close() {
         flow.end(.closed(peer: connection.peer))

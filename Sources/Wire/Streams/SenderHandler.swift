@@ -24,7 +24,7 @@ final class SenderHandler: ConnectionUser {
     private let flow: StreamFlow
     private var complaint = ByteBuffer()
     private var task: Scheduled<Void>?
-    private var isOpen = false
+    private var isOpen = false { didSet { if isOpen && !oldValue { flow.opened() } } }
     private lazy var zeros = ByteBuffer(repeating: 0, count: Self.frame)
 
     init(_ connection: Connection, _ flow: StreamFlow) {

@@ -17,6 +17,8 @@ final class StreamFlow: Sendable {
         var counters = DataCounters()
         var error: WireError?
         var warm = false
+        /// The congestion window has been as large as the filler can make it.
+        var isOpen = false
         var lastCall = MonotonicInstant.now
         var lastDrained = 0
     }
@@ -95,6 +97,13 @@ final class StreamFlow: Sendable {
     }
 
     func keepWarm(_ warm: Bool) { state.withLock { $0.warm = warm } }
+
+    func opened() { state.withLock { $0.isOpen = true } }
+
+    /// False if it took longer. True at once where nothing opens it, or the stream is broken, which the next call tells.
+    func waitUntilOpen(within limit: Duration) -> Bool {
+        state.wait(until: .now + limit) { $0.isOpen || !$0.warm || $0.error != nil ? true : nil } ?? false
+    }
 
     var wantsFiller: Bool { state.withLock { $0.warm && $0.error == nil && $0.inFlight == 0 } }
 
