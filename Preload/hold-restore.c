@@ -124,9 +124,15 @@ static void hold_request(void)
 	snprintf(text, sizeof text, "held %d %s", getpid(), cgroup);
 	tell(text);
 	await(message, sizeof message);
+	while (strncmp(message, "common ", 7) == 0) {
+		snprintf(text, sizeof text, "common %lx", martlet_map_common(strtoull(message + 7, NULL, 16)));
+		tell(text);
+		await(message, sizeof message);
+	}
 	obey(message);
 	if (!martlet_read_objects())
 		give_up(); /* they would be restored empty */
+	martlet_read_common();
 	restore.pid = getpid();
 }
 

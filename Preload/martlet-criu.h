@@ -18,6 +18,7 @@
  *                  folder of images; then "ID SIZE\n": its segments that are there already (shared-memory.c)
  *   objects        restore: "INODE DESCRIPTOR\n": shared memory that is there already, by its
  *                  number in the images; below `objects` in the folder of images (shared-memory.c)
+ *   common         restore: which pages of the arena each process has (common-pages.c)
  *   no-conntrack   dump: leave out the walk over connection tracking (conntrack.c)
  *   temporary      written by us: folders that CRIU made in /tmp, one a line (temporary.c)
  *   control        restore: a listening SOCK_SEQPACKET socket (hold-restore.c)
@@ -29,6 +30,8 @@
  *
  *   us      held PID CGROUP       a RESTORE request came; PID is CRIU's, CGROUP its
  *                                 cgroup v2 folder ("-" if there is none)
+ *   martlet common HEX            map an arena of so many bytes; may come once, before `release`
+ *   us      common HEX            where it is; 0: not there
  *   martlet release WORDS...      go on. Words: `freeze=FOLDER` (a cgroup to freeze
  *                                 at the end), `cgroupns` (unshare the cgroup
  *                                 namespace first), `options=HEX` (bytes put behind
@@ -75,6 +78,18 @@ void *martlet_next(const char *name);
 
 /* Reads `objects` and `segments`: once, before CRIU has another root folder. False if it can't be understood. */
 bool martlet_read_objects(void);
+
+/* Maps the arena. Its address, or 0. */
+uint64_t martlet_map_common(uint64_t length);
+
+/* Reads `common`: once, before CRIU has another root folder. Without it, or with one that is unsound, nothing is shared. */
+void martlet_read_common(void);
+
+/*
+ * To be told when a task is about to be forked, and in both processes when it was. CRIU forks tasks by clone3 (criu/clone-noasan.c), helpers
+ * otherwise: these get no copy of the arena's page tables, 20 ms for 1 GB and helper.
+ */
+void martlet_forking(bool begins);
 
 /* To be asked when CRIU opens a file beneath a folder of images: puts shared memory in the place of an empty memfd. */
 void martlet_opening(int folder, const char *name);

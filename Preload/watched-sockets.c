@@ -9,6 +9,7 @@
  */
 #include "martlet-criu.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
@@ -209,5 +210,12 @@ long martlet_system_call(long number, long a, long b, long c, long d, long e, lo
 
 	if (asks && is_watched_socket((pid_t)a, (uint32_t)d, (const struct kcmp_epoll_slot *)e))
 		return 0;
-	return next_call()(number, a, b, c, d, e, f);
+	if (number != SYS_clone3 || !martlet_dir())
+		return next_call()(number, a, b, c, d, e, f);
+	martlet_forking(true);
+	long result = next_call()(number, a, b, c, d, e, f);
+	int error = errno;
+	martlet_forking(false);
+	errno = error;
+	return result;
 }

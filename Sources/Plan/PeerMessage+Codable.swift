@@ -31,6 +31,7 @@ extension PeerMessage: Codable {
         case .roundMark: "round-mark"
         case .wanted: "wanted"
         case .sharedMemory: "shared-memory"
+        case .commonAreas: "common-areas"
         }
     }
 
@@ -52,6 +53,7 @@ extension PeerMessage: Codable {
         case .resume(let body): try message.encode(body, forKey: .body)
         case .resumed(let body): try message.encode(body, forKey: .body)
         case .differing(let body): try message.encode(body, forKey: .body)
+        case .commonAreas(let body): try message.encode(body, forKey: .body)
         case .abort(let reason), .aborted(let reason): try message.encode(Reason(reason: reason), forKey: .body)
         case .standBy, .cut, .release, .bye, .standingBy, .ready, .filled, .inquire: break
         }
@@ -87,6 +89,7 @@ extension PeerMessage: Codable {
         case "round-mark": self = .roundMark(try body())
         case "wanted": self = .wanted(try body())
         case "shared-memory": self = .sharedMemory(try body())
+        case "common-areas": self = .commonAreas(try body())
         default:
             throw DecodingError.dataCorruptedError(
                 forKey: .message, in: message,

@@ -31,6 +31,9 @@ public enum PeerMessage: Hashable, Sendable {
     /// Shared memory whose pages travel ahead; again when there is more of it. For the doers, the machines ignore it.
     case sharedMemory([SharedObject])
 
+    /// Memory that forked processes may share, told once before the freeze. For the doers, the machines ignore it.
+    case commonAreas([CommonArea])
+
     // Destination to source
     case findings(Findings)
     case prepared(Prepared)

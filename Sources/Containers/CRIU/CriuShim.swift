@@ -113,6 +113,9 @@ public struct CriuShim: Sendable {
         try write(Array("\(namespace)\n\(lines)".utf8), to: "\(directory)/segments")
     }
 
+    /// Has a restore share pages between processes. Written before the restore is released.
+    public func give(_ common: CommonTable) throws(CriuError) { try write(common.encoded(), to: "\(directory)/common") }
+
     /// Serves a process's smaps from a copy (`SmapsSnapshot.rebuilt`).
     public func setSmaps(_ text: [UInt8], of pid: Int32) throws(CriuError) { try write(text, to: "\(directory)/smaps.\(pid)") }
 

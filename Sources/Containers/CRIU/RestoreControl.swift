@@ -7,6 +7,8 @@ final class RestoreControl: Sendable {
         /// A RESTORE request came and waits. The folder is of cgroup v2, nil if CRIU is in none.
         case held(pid: Int32, cgroup: String?)
         case stage(String)
+        /// Where the arena for common pages is; nil: not there.
+        case common(address: UInt64?)
         /// All is restored; the library writes to cgroup.freeze now.
         case freezing
         /// All is restored; tasks are stopped by ptrace until `go`.
@@ -19,6 +21,9 @@ final class RestoreControl: Sendable {
                 guard let pid = Int32(words[1]) else { return nil }
                 self = .held(pid: pid, cgroup: words[2] == "-" ? nil : words[2])
             case ("stage", 2): self = .stage(words[1])
+            case ("common", 2):
+                guard let address = UInt64(words[1], radix: 16) else { return nil }
+                self = .common(address: address == 0 ? nil : address)
             case ("ready", 2) where words[1] == "freezing": self = .freezing
             case ("ready", 3) where words[1] == "waiting":
                 guard let code = Int32(words[2]) else { return nil }
@@ -59,6 +64,9 @@ final class RestoreControl: Sendable {
         if let cgroup { text += " freeze=\(cgroup)" }
         try send(text)
     }
+
+    /// Asks for an arena. Answered by `common`.
+    func mapCommon(bytes: UInt64) throws(CriuError) { try send("common \(String(bytes, radix: 16))") }
 
     func go() throws(CriuError) { try send("go") }
 

@@ -39,6 +39,8 @@ public final class RestoreRunner: Sendable {
     let listener: UnixSocket
     let state: Mutex<State>
     let watcher = Mutex<Thread?>(nil)
+    /// The library's answer: its address, or that there is none.
+    let arena = Monitor<UInt64??>(nil)
     /// Streams that the destination couldn't have, in words, for the report.
     public let substitutedStreams: [String]
 
@@ -93,6 +95,20 @@ public final class RestoreRunner: Sendable {
         }
         try control.release(options: request.options.encoded(), freeze: cgroup, newCgroupNamespace: request.newCgroupNamespace)
     }
+
+    /// Maps memory in the held CRIU that every process of the restore inherits (Preload/common-pages.c). To be called once, not
+    /// on the thread that takes the events' place.
+    /// - Returns: CRIU's process and the memory's address there; nil if it can't be had.
+    public func mapCommon(bytes: UInt64) throws(CriuError) -> (pid: Int32, address: UInt64)? {
+        let (phase, control, criu) = state.withLock { ($0.phase, $0.control, $0.criu) }
+        guard phase == .held, let control, let criu else { return nil }
+        try control.mapCommon(bytes: bytes)
+        guard let answer = arena.wait(until: .now + Self.answerLimit, { $0 }), let address = answer else { return nil }
+        return (criu, address)
+    }
+
+    /// One mmap, by a process that does nothing else.
+    private static let answerLimit = Duration.seconds(5)
 
     /// Has the runtime's and CRIU's programs in memory before the freeze, once the restore is held.
     public func readPrograms() {

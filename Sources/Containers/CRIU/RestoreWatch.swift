@@ -58,6 +58,7 @@ extension RestoreRunner {
                 state.deadline = nil  // the lead decides how long this lasts
             }
             events.post(.held(cgroup: safe))
+        case .common(let address): arena.withLock { $0 = .some(address) }
         case .stage(let name): events.post(.stage(name))
         case .freezing: try handleFreezing(control)
         case .waiting: becomeReady(.waiting)

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 public import Model
+import Synchronization
 
 /// Reads another process's memory, in runs of pages.
 ///
@@ -14,6 +15,14 @@ public final class RemoteMemory: Sendable {
     /// Any thread that has this memory (the leader, unless it has ended before its threads).
     public let thread: Int32
     private let memory: OwnedDescriptor
+    private let sparing = Atomic<Bool>(false)
+
+    /// Whether pages that are shared by copy-on-write stay so: process_vm_readv pins what it reads, and the kernel gives the
+    /// process a copy of a page before it pins it (mm/gup.c, gup_must_unshare, Linux 5.19). /proc/PID/mem doesn't pin.
+    public var sparesSharing: Bool {
+        get { sparing.load(ordering: .relaxed) }
+        set { sparing.store(newValue, ordering: .relaxed) }
+    }
 
     public init(thread: Int32) throws(SystemError) {
         self.thread = thread
@@ -115,6 +124,9 @@ public final class RemoteMemory: Sendable {
                 n += 1
                 bytes += length
                 cursor = Cursor(run: cursor.run + 1, offset: 0, total: cursor.total + length)
+            }
+            if sparesSharing {
+                return try readThroughFile(UnsafeBufferPointer(rebasing: vectors[0..<n]), into: buffer.baseAddress! + done)
             }
             var local = linux_iovec(base: buffer.baseAddress! + done, length: bytes)
             let got = linux_process_vm_readv(thread, &local, 1, vectors.baseAddress, UInt(n))

@@ -19,6 +19,7 @@ struct Attempt {
     /// What the restore was given.
     var sharedObjects: [SharedObject] = []
     var filePages: FilePages?
+    var commonPages: CommonPages?
     var store: PageStore?
     var images: ImageReceiver?
     var server: FaultServer?

@@ -82,6 +82,7 @@ extension DestinationDoers {
             (attempt.places, attempt.network) = (places, network)
             attempt.frames = FrameInbox(network)
             attempt.filePages = order.ways.carriesFilePages ? FilePages(store: store, folder: folders.images) : nil
+            attempt.commonPages = order.ways.carriesFilePages ? CommonPages(store: store, areas: commonAreas) : nil
         }
         mailbox.post(.prepared(Prepared(rootfs: offer.container.rootfs, takesAddresses: facts.container.network.kind == .named)))
     }
@@ -131,10 +132,10 @@ extension DestinationDoers {
         guard let store, stream <= streams else {
             throw TransferProblem("data stream \(stream) came before anything was prepared for it")
         }
-        let (files, comparison) = attempt.withLock { ($0.filePages, $0.comparison) }
+        let (files, common, comparison) = attempt.withLock { ($0.filePages, $0.commonPages, $0.comparison) }
         let sink = StoreSink(
             stream: stream, store: store, shared: shared, images: images, frames: frames, marks: marks.withLock { $0 },
-            files: files, comparison: comparison)
+            files: files, common: common, comparison: comparison)
         guard intake.enter(generation) else { return connection.close() }
         _ = DataReceiver(connection, sink: sink) { [weak self] error in
             guard let self, intake.leave(generation), let error else { return }
@@ -231,6 +232,10 @@ extension DestinationDoers {
                     do { try attempt.withLock { $0.filePages }?.build() } catch {
                         return mailbox.post(
                             .failed(.restore, Problem.of(error, what: "write pages of file mappings at the destination")))
+                    }
+                    // Without them processes have pages of their own: more memory, and nothing else.
+                    do { try attempt.withLock { $0.commonPages }?.build(runner) } catch {
+                        logLine("session \(migration): pages that processes have in common: \(error)")
                     }
                     if let cgroup { noteCgroup(cgroup) }
                     mailbox.post(.restoreHeld)

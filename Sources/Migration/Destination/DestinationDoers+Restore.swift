@@ -45,6 +45,12 @@ extension DestinationDoers {
         if !shipped.pagesStayBehind {
             try steps.time("check pages") { for space in shipped.spaces { try requireComplete(store, space.space) } }
         }
+        if let common = attempt.withLock({ $0.commonPages }), let shim = attempt.withLock({ $0.shim }) {
+            let pages = try steps.time("share pages") {
+                try common.complete(shipped.spaces, in: ImageDirectory(path: folders.images), shim)
+            }
+            if pages > 0 { logLine("session \(migration): \(pages) pages stay common to several processes") }
+        }
         try steps.time("give shared memory") { try giveShared(shipped, folders) }
         let files = attempt.withLock { $0.filePages }
         try files?.announce()
@@ -175,6 +181,7 @@ extension DestinationDoers {
         link.fillBegins()
         server.startFill()
         attempt.withLock { $0.filePages }?.forget()
+        attempt.withLock { $0.commonPages }?.forget()
     }
 
     /// What the fault server tells, on its thread.

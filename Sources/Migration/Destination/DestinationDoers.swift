@@ -20,6 +20,8 @@ final class DestinationDoers: Sendable {
     let credentials: Result<Credentials, any Error>
     let steps = StepLog()
     let courtesy = Courtesy(0)
+    /// As the source told them.
+    let commonAreas = Monitor<[CommonArea]?>(nil)
     /// Shared memory, in place before the restore.
     let shared = SharedStore()
     /// Held while something is made that `discard` removes: it waits for what is in flight, and nothing is made behind it.
@@ -44,7 +46,9 @@ final class DestinationDoers: Sendable {
     ) {
         (self.migration, self.mailbox, self.credentials, self.door) = (migration, mailbox, credentials, door)
         (self.room, self.isFresh) = (room, isFresh)
-        link = DestinationLink(mailbox: mailbox) { [shared] in try shared.describe($0) }
+        link = DestinationLink(
+            mailbox: mailbox, onShared: { [shared] in try shared.describe($0) },
+            onCommon: { [commonAreas] areas in commonAreas.withLock { $0 = areas } })
         self.attempt = Mutex(attempt)
         Fault.register(.cutLink) { [link] in link.close("fault") }
         Fault.register(.killKeeper) { [self] in _ = try? keeper.withLock { $0 }?.kill(SIGKILL) }

@@ -16,11 +16,15 @@ final class DestinationLink: Sendable {
     private let generation = Atomic<Int>(0)
     /// Takes descriptions of shared memory at once: pages of it may be waiting.
     private let onShared: @Sendable ([SharedObject]) throws -> Void
+    private let onCommon: @Sendable ([CommonArea]) -> Void
     /// Processes that ssh started and that hand bytes to us.
     private let entrances = Mutex<[Int32]>([])
 
-    init(mailbox: Mailbox<DestinationEvent>, onShared: @escaping @Sendable ([SharedObject]) throws -> Void) {
-        (self.mailbox, self.onShared) = (mailbox, onShared)
+    init(
+        mailbox: Mailbox<DestinationEvent>, onShared: @escaping @Sendable ([SharedObject]) throws -> Void,
+        onCommon: @escaping @Sendable ([CommonArea]) -> Void
+    ) {
+        (self.mailbox, self.onShared, self.onCommon) = (mailbox, onShared, onCommon)
     }
 
     /// Whether a source ever came.
@@ -85,6 +89,7 @@ final class DestinationLink: Sendable {
                 probe.answered = MonotonicInstant.now.nanoseconds
                 send(.clock(probe))
             case .sharedMemory(let objects): try onShared(objects)
+            case .commonAreas(let areas): onCommon(areas)
             case let message: mailbox.post(.received(message))
             }
         } catch {

@@ -49,17 +49,19 @@ final class StoreSink: FrameSink {
     private let marks: LandingMarks?
     private let files: FilePages?
     private let comparison: HeldPages?
+    private let common: CommonPages?
     /// Spaces whose live set has been begun by this migration's final list.
     private let onEnd: @Sendable () -> Void
 
     /// - Parameters images, frames, marks, files: nil in a session that took over after the restore.
     init(
         stream: Int, store: PageStore, shared: SharedStore, images: ImageReceiver?, frames: FrameInbox?, marks: LandingMarks?,
-        files: FilePages?, comparison: HeldPages? = nil, onEnd: @escaping @Sendable () -> Void = {}
+        files: FilePages?, common: CommonPages? = nil, comparison: HeldPages? = nil,
+        onEnd: @escaping @Sendable () -> Void = {}
     ) {
         self.comparison = comparison
         (self.stream, self.store, self.images, self.frames, self.marks) = (stream, store, images, frames, marks)
-        (self.shared, self.files, self.onEnd) = (shared, files, onEnd)
+        (self.shared, self.files, self.common, self.onEnd) = (shared, files, common, onEnd)
     }
 
     func pages(space: SpaceID, address: UInt64, bytes: UnsafeRawBufferPointer) throws(SinkFailure) {
@@ -68,6 +70,7 @@ final class StoreSink: FrameSink {
                 try shared.land(space, address: address, bytes)
             } else {
                 try store.land(space, address: address, bytes)
+                common?.landed(space, PageRun(start: address, count: bytes.count / pageSize))
                 if let files, space.isOfFiles { files.landed(space, PageRun(start: address, count: bytes.count / pageSize)) }
             }
         } catch { throw SinkFailure("\(error)") }
@@ -77,11 +80,13 @@ final class StoreSink: FrameSink {
         do { if space.isShared { try shared.landZero(space, run) } else { try store.landZero(space, run) } } catch {
             throw SinkFailure("\(error)")
         }
+        common?.landed(space, run)
         files?.landed(space, run)
     }
 
     func stale(space: SpaceID, run: PageRun) throws(SinkFailure) {
         do { try store.forget(space, run) } catch { throw SinkFailure("\(error)") }
+        common?.landed(space, run)
     }
 
     func held(space: SpaceID, address: UInt64, marks: UnsafeRawBufferPointer) throws(SinkFailure) {

@@ -228,6 +228,7 @@ final class SourceMemory: @unchecked Sendable {
     /// The freeze is near: all streams are there, and that of the images, which nothing has used yet, is kept warm: a cold one
     /// needs five round trips for what a small container's images are. Data streams are warm from the rounds.
     func standBy() throws {
+        if carriesFilePages { link.send(.commonAreas(CommonAreas.of(tracker?.maps ?? []))) }
         let stream = try imageStream()
         // Filler counts for no limit: a narrow one has no room for it.
         guard options.bandwidth.map({ $0 >= Self.roomForFiller }) ?? true else { return }

@@ -57,6 +57,9 @@ public final class ContainerTracker: @unchecked Sendable {
     /// The areas of a space as of the last round; nil if it has ended.
     public func areas(_ space: SpaceID) -> MemoryMap? { lock.withLock { _ in core.space(space)?.map } }
 
+    /// All spaces, the oldest first, with their areas as of the last round.
+    public var maps: [(space: SpaceID, map: MemoryMap)] { lock.withLock { _ in core.spaces.map { ($0.id, $0.map) } } }
+
     /// Tells what was read and sent for a space, so that the next round by content hash compares with that: what was scanned
     /// may have been another version. Other kinds need no call; for them it does nothing.
     /// - Parameter bytes: the runs' pages, packed.

@@ -127,6 +127,18 @@ public enum RunList {
         return inside
     }
 
+    /// In address order, and what touches or overlaps joined.
+    public static func sorted(_ runs: [PageRun]) -> [PageRun] {
+        var sorted = runs
+        normalize(&sorted)
+        return sorted
+    }
+
+    /// What two lists have in common. Both in address order without overlap.
+    public static func common(_ runs: [PageRun], _ others: [PageRun]) -> [PageRun] {
+        of(runs, within: others.map { $0.start..<$0.end })
+    }
+
     /// Whether runs are in address order without overlap.
     static func isNormal(_ runs: [PageRun]) -> Bool {
         for i in runs.indices.dropFirst() where runs[i].start < runs[i - 1].end { return false }

@@ -35,6 +35,7 @@ final class TrackerCore {
         gone = []
         longestStop = .zero
         try follow()
+        spareSharing()
         let found = try scanAll(frozen: frozen)
         defer { number += 1 }
         return Round(
@@ -58,6 +59,13 @@ final class TrackerCore {
         for process in present.values.sorted(by: { $0.pid < $1.pid }) where !known.contains(process.key) {
             try add(process)
         }
+    }
+
+    /// Reading must not give forked processes pages of their own.
+    private func spareSharing() {
+        if spaces.count < 2 { return }
+        let members = Set(CommonAreas.of(spaces.map { ($0.id, $0.map) }).flatMap(\.spaces))
+        for space in spaces where members.contains(space.id) { space.memory.sparesSharing = true }
     }
 
     struct Process {
