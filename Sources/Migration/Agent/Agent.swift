@@ -41,8 +41,7 @@ public final class Agent: Sendable {
     /// Sessions of an earlier life of this host or agent are started again where their journal is open.
     private func settleWhatIsLeft() throws(SystemError) {
         for migration in JournalFile.all() {
-            let records = JournalFile.read(migration, .destination)
-            guard let last = records.last, last.kind != .done, last.kind != .aborted else { continue }
+            guard let last = JournalFile.open(migration, .destination) else { continue }
             if (try? UnixSocket.connect(to: Places.door(migration), .stream)) != nil { continue }
             logLine("agent: migration \(migration) of \(last.container) was interrupted after \(last.kind); starting its session")
             do {

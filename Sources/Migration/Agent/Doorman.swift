@@ -20,18 +20,26 @@ struct Doorman: Sendable {
         let migration = preamble.migration
         let message = preamble.encoded + transport.mark
         // One at a time, on the whole host, so that two connections of one migration don't start two sessions.
+        try alone {
+            if let door = try? UnixSocket.connect(to: Places.door(migration), .stream) {
+                return try door.send(message, descriptors: [connection.raw])
+            }
+            guard preamble.role == .control else { throw Refusal(.unknownMigration, note: "no such session") }
+            try start(migration).send(message, descriptors: [connection.raw])
+        }
+    }
+
+    private func alone(_ body: () throws -> Void) throws {
         let lock = try OwnedDescriptor(opening: Places.sessions, flags: O_RDONLY | O_DIRECTORY)
         flock(lock.raw, LOCK_EX)
         defer { flock(lock.raw, LOCK_UN) }
-        if let door = try? UnixSocket.connect(to: Places.door(migration), .stream) {
-            return try door.send(message, descriptors: [connection.raw])
-        }
-        guard preamble.role == .control else { throw Refusal(.unknownMigration, note: "no such session") }
-        try start(migration).send(message, descriptors: [connection.raw])
+        try body()
     }
 
     /// Starts a session process. Its door is opened here and handed down, so that nothing races with its start.
-    func start(_ migration: MigrationID) throws -> UnixSocket {
+    /// - Parameter again: whether another one follows if this one is killed and leaves something to settle. Not for the second: what
+    ///   killed it might kill all.
+    func start(_ migration: MigrationID, again: Bool = true) throws -> UnixSocket {
         let path = Places.door(migration)
         unlink(path)
         try room.prepare()
@@ -47,8 +55,15 @@ struct Doorman: Sendable {
         _ = try Thread(named: "reap") {
             let status = try? child.wait()
             logLine("session \(id) ended: \(status.map { "\($0)" } ?? "unknown")")
-            // A killed session's keeper listens at the same door; without one the door leads nowhere.
-            if (try? UnixSocket.connect(to: path, .stream)) == nil { unlink(path) }
+            try? alone {
+                // A killed session's keeper listens at the same door; without one the door leads nowhere. So does a session that came since.
+                guard (try? UnixSocket.connect(to: path, .stream)) == nil else { return }
+                unlink(path)
+                // The source may have ended already: nobody would come and ask.
+                guard again, case .signaled = status, JournalFile.open(id, .destination) != nil else { return }
+                logLine("session \(id) was killed: another one settles what it left")
+                _ = try start(id, again: false)
+            }
         }
         return try UnixSocket.connect(to: path, .stream)
     }

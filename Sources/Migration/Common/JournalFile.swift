@@ -48,6 +48,12 @@ public final class JournalFile: Sendable {
         return complete.split(separator: UInt8(ascii: "\n")).compactMap { try? JSON.decode(JournalRecord.self, from: Array($0)) }
     }
 
+    /// The last record, where something is left to be settled.
+    static func open(_ migration: MigrationID, _ role: Role) -> JournalRecord? {
+        guard let last = read(migration, role).last, last.kind != .done, last.kind != .aborted else { return nil }
+        return last
+    }
+
     /// All migrations that this host has a journal of.
     public static func all() -> [MigrationID] {
         ((try? FileIO.list(Places.state)) ?? []).sorted().compactMap { MigrationID(rawValue: $0) }
