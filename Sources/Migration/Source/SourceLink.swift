@@ -232,7 +232,8 @@ final class SourceLink: Sendable {
     func isLoss(_ error: any Error) -> Bool {
         switch error as? WireError {
         case .lost, .closed, .silent, .unreachable, .timedOut: true
-        case nil: state.wait(until: .now + .seconds(1)) { $0.broken == nil ? nil : true } ?? false
+        // An ssh that ends while it dials says only that it ended.
+        case .ssh, nil: state.wait(until: .now + .seconds(1)) { $0.broken == nil ? nil : true } ?? false
         default: false
         }
     }
