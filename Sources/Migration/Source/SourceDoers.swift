@@ -182,7 +182,9 @@ final class SourceDoers: Sendable {
     private func orCutShort(_ step: SourceStep, _ body: () throws -> Void) throws {
         let epoch = link.epoch
         do { try body() } catch {
-            guard frozenGeneration.load(ordering: .relaxed) == 0, link.isLoss(error) else { throw error }
+            // Who noticed the loss first may have dialled anew by now.
+            let isLoss = link.isLoss(error) || link.epoch != epoch
+            guard frozenGeneration.load(ordering: .relaxed) == 0, isLoss else { throw error }
             link.lost(Problem.of(error, what: step.words), of: epoch)
             mailbox.post(.cutShort(step))
         }
